@@ -1,0 +1,49 @@
+# make install   what `make run` needs, into .venv (no compiler)
+# make run       the main job: python -m training.run env=alfworld layer=auto   (more keys: make run ARGS="seed=1")
+# make test      everything installed, linters and the whole test suite (the ALFWorld extra is built: CMake and a C++ compiler)
+# make lint      linters and type checker alone
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INPUTS := $(BIN)/python pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-all run test lint
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+install: $(VENV)/.installed-core
+
+install-all: $(VENV)/.installed-all
+
+run: install
+	$(BIN)/python -m training.run env=alfworld layer=auto $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: install-all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the path. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Keystone needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+
+$(VENV)/.installed-core: $(INPUTS)
+	@echo "Installing into $(VENV); this takes some minutes the first time."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-all: $(INPUTS)
+	@echo "Installing everything into $(VENV), the stock ALFWorld engine from source; this takes some minutes the first time."
+	@$(PIP) --editable '.[alfworld,trl,dev]'
+	@touch $@ $(VENV)/.installed-core

@@ -1,0 +1,35 @@
+"""The errors a user can cause, each one clear line: what was given, what is allowed, the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KeystoneError(Exception):
+    """Root of every error that Keystone raises on purpose."""
+
+
+class InputError(KeystoneError, ValueError):
+    """The user gave something that cannot be used. Commands print its one line and exit with code 2."""
+
+
+class MissingExtraError(InputError, ImportError):
+    """An optional dependency is needed and absent. The message carries its install line."""
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> InputError:
+    """Builds the error for an unknown name.
+
+    Args:
+        kind: what the name should have been, in the singular ("environment", "key").
+        given: what the user typed.
+        allowed: the valid names.
+
+    Returns:
+        An `InputError` naming the nearest valid name, when one is near, and all valid names.
+    """
+    names = sorted(allowed)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(names)}.")

@@ -1,0 +1,181 @@
+"""Environments by name.
+
+An environment is a module or package directly in `envs/`; its file name is its name on the command line. There is no
+table: the file (for a package, its `__init__.py`) says at top level, in one line, where its class is:
+
+    ENVIRONMENT = "envs.alfworld.environment:ALFWorld"
+
+The line is read as text and the class is imported only when it is wanted, so that an environment whose packages are
+missing disturbs nobody else. Environments of other projects are registered, or named by "my_package.zork:Zork"
+directly. Each known name also has a Gymnasium id, `keystone/<class>-v0`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from envs.config_schema import Group, group
+from envs.errors import InputError, unknown
+from envs.types import TextEnv
+
+_FOLDER = Path(__file__).parent
+_LINE = re.compile(r"""^ENVIRONMENT = ["']([\w.]+:\w+)["']$""", re.MULTILINE)
+_TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+_registered: dict[str, str] = {}
+
+# Short names of the options that most environments have; a command's configuration class takes them as its `aliases`.
+ENVIRONMENT_ALIASES = {"data": "env.data", "split": "env.split"}
+
+
+def names() -> list[str]:
+    """Lists the names of all environments, sorted."""
+    return sorted(_targets())
+
+
+def make(name: str, **options: Any) -> TextEnv:  # noqa: ANN401 - each environment has its own options
+    """Makes an environment.
+
+    Args:
+        name: a name of `names()`, or "my_package.module:Class".
+        **options: the fields of the environment's `config_class`.
+
+    Returns:
+        The environment.
+
+    Raises:
+        InputError: the name, an option or an option's value is not valid.
+    """
+    made = env_class(name)
+    fields = {field.name: field for field in dataclasses.fields(made.config_class)}
+    for option, value in options.items():
+        if option not in fields:
+            raise unknown(f"option of environment {name!r}:", option, fields)
+        choices = fields[option].metadata.get("choices")
+        if choices and value not in choices:
+            raise unknown(f"{option} of environment {name!r}:", str(value), map(str, choices))
+    return made(**options)
+
+
+def make_from(config: Any) -> TextEnv:  # noqa: ANN401 - the options class differs between environments
+    """Makes the environment that the options below a command's key `env` (see `environment_key`) describe."""
+    return make(config.name, **options_of(config))
+
+
+def options_of(config: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Returns the keyword arguments of `make` that a command's `env` options stand for."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config_class(config.name))}
+
+
+def register(name: str, target: str) -> None:
+    """Adds an environment of another project.
+
+    Args:
+        name: its name from now on, in `make` and on the command line.
+        target: its class, "my_package.zork:Zork". The module is imported when the environment is first made.
+
+    Raises:
+        InputError: the name or its Gymnasium id is taken, or the target is not of that form.
+    """
+    if not re.fullmatch(r"\w+", name):
+        raise InputError(f"an environment's name is made of letters, digits and underscores, got {name!r}.")
+    _check_target(target)
+    if _targets().get(name, target) != target:
+        raise InputError(f"the environment name {name!r} already stands for {_targets()[name]!r}.")
+    if name not in _targets():
+        _register_gymnasium(name, target)
+        _registered[name] = target
+
+
+def env_class(name: str) -> type[TextEnv]:
+    """Imports an environment's class.
+
+    Raises:
+        InputError: there is no such environment, or its class cannot be imported.
+    """
+    if ":" not in name and name not in _targets():
+        error = unknown("environment", name, names())
+        raise InputError(f"{error} An environment of your own is named my_package.module:Class.")
+    target = _targets().get(name, name)
+    _check_target(target)
+    module_name, _, class_name = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"environment {name!r} needs the module {error.name!r}, which is not installed.") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, TextEnv)):
+        raise InputError(f"environment {name!r}: {module_name} has no subclass of envs.TextEnv named {class_name!r}.")
+    return found
+
+
+def config_class(name: str) -> type[Any]:
+    """Returns the dataclass of an environment's options.
+
+    Raises:
+        InputError: there is no such environment, or it has an option `name`, which stands for the environment itself.
+    """
+    options = env_class(name).config_class
+    if "name" in {field.name for field in dataclasses.fields(options)}:
+        raise InputError(
+            f"environment {name!r} has an option 'name'. Rename it: env.name is the environment's own name."
+        )
+    return options
+
+
+def gymnasium_id(name: str) -> str:
+    """Returns the Gymnasium id of a known environment, for example "keystone/ALFWorld-v0"."""
+    return _gymnasium_id(_targets()[name])
+
+
+def environment_key(help: str = "the world", preset: str = "alfworld") -> Any:  # noqa: ANN401 - becomes a field's default
+    """Declares the key `env` of a command's configuration: `env=NAME` chooses, `env.OPTION=VALUE` sets its options."""
+    hint = "Or an environment of your own: my_package.module:Class."
+    return group(help, Group(preset, config_class, names=names, accept=_accept, hint=hint))
+
+
+def register_gymnasium() -> None:
+    """Gives every environment of this package its Gymnasium id."""
+    for name, target in _targets().items():
+        _register_gymnasium(name, target)
+
+
+@cache
+def _shipped() -> dict[str, str]:
+    files = {path.stem: path for path in _FOLDER.glob("*.py")}
+    files |= {path.parent.name: path for path in _FOLDER.glob("*/__init__.py")}
+    found = {name: _LINE.search(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    return {name: line[1] for name, line in sorted(found.items()) if line}
+
+
+def _targets() -> dict[str, str]:
+    return {**_shipped(), **_registered}
+
+
+def _accept(name: str) -> dict[str, Any] | None:
+    return {} if name in _targets() or ":" in name else None
+
+
+def _check_target(target: str) -> None:
+    if not _TARGET.fullmatch(target):
+        raise InputError(f"an environment's class is named my_package.module:Class, got {target!r}.")
+
+
+def _gymnasium_id(target: str) -> str:
+    return f"keystone/{target.partition(':')[2]}-v0"
+
+
+def _register_gymnasium(name: str, target: str) -> None:
+    identifier = _gymnasium_id(target)
+    if identifier in gymnasium.registry:
+        raise InputError(
+            f"environment {name!r}: the Gymnasium id {identifier!r} is taken. Rename the class {target!r}."
+        )
+    # Gymnasium's checker knows nothing of text worlds; `envs.check` and the contract tests do its work.
+    gymnasium.register(identifier, entry_point=partial(make, name), disable_env_checker=True)

@@ -1,0 +1,81 @@
+"""The contract every environment keeps.
+
+A world is a Gymnasium environment whose observations and actions are text. `reset` selects one *task*
+(one problem) and `step` plays one action in it. Beyond Gymnasium's five values, `info` always carries the
+keys of `Info`. A task is named by a string that survives the process: `reset(options={"task": name})`
+brings the same task back anywhere, which is what panels, resumed runs and paired comparisons rest on.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypedDict
+
+import gymnasium
+
+
+class Info(TypedDict):
+    """What `reset` and `step` say beside the text.
+
+    Attributes:
+        admissible_commands: the commands that would do something now, sorted.
+        anchor: the state key by which GiGPO groups turns (arXiv 2505.10978).
+        won: whether the goal is reached.
+        goal: the task in words.
+        task: the name of the task; `reset(options={"task": name})` returns to it.
+        task_type: the kind of task, for results a kind.
+    """
+
+    admissible_commands: list[str]
+    anchor: str
+    won: bool
+    goal: str
+    task: str
+    task_type: str
+
+
+class Player(Protocol):
+    """A scripted player of one episode: an oracle, an expert or a random baseline."""
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns the next command, given what the environment last said."""
+        ...
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """Base class of all worlds.
+
+    Attributes:
+        config_class: the dataclass of the environment's options; its fields are the keyword arguments of `envs.make`.
+        players: baselines by name ("random", "oracle", "expert", ...). Each is built after `reset` with
+            (env, seed) and plays that one episode.
+    """
+
+    config_class: ClassVar[type[Any]]
+    players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
+
+    @abstractmethod
+    def sample_tasks(self, seed: int, count: int) -> list[str]:
+        """Draws `count` task names of this environment's split, a pure function of (split, seed, count).
+
+        A prefix property holds: the first k of a longer draw equal a draw of k. Finite splits are drawn
+        without repetition until exhausted, then start over.
+        """
+
+    @abstractmethod
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, Info]:  # type: ignore[override]
+        """Starts a task: `options={"task": name}`, else the first of `sample_tasks(seed, 1)`."""
+
+    @abstractmethod
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:  # type: ignore[override]
+        """Plays one command. Returns text, reward, terminated, truncated, info."""
+
+    @property
+    @abstractmethod
+    def evaluation_split(self) -> str:
+        """The split that panels are drawn from: the same kind of data, tasks that training never plays."""
+
+    def describe_data(self) -> str:
+        """Says in one line which data this environment plays (real games, generated ones, their number and hash)."""
+        return type(self).__name__

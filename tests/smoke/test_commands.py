@@ -1,0 +1,73 @@
+"""Every command as a user calls it: help, wrong names and wrong values, exit codes, one line, in under two seconds."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from envs.installation import PACKAGES, REPOSITORY
+
+
+def commands() -> list[str]:
+    """All modules that can be run, found by themselves."""
+    files = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
+    runnable = [file for file in files if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")]
+    return sorted(".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in runnable)
+
+
+COMMANDS = commands()
+
+
+def call(command: str, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", command, *words]
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+
+
+def refused_at_once(command: str, *words: str) -> str:
+    """Calls a command that must refuse its input. Returns the line it says."""
+    # Processor time: other tests run beside this one, and the wall clock would count them too.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = call(command, *words)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    return done.stderr
+
+
+def test_the_commands_are_found():
+    assert {"envs.bench", "envs.check", "envs.list", "envs.play"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str):
+    done = call(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: python -m {command} ")
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_key(command: str):
+    assert "unknown key 'no_such_key'" in refused_at_once(command, "no_such_key=1")
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command in ("envs.check", "training.run")])
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("env=alfwold", "Did you mean 'alfworld'?"),
+        ("sed=1", "Did you mean 'seed'?"),
+        ("seed=-1", "seed must be a whole number of at least 0, got '-1'."),
+        ("env.max_turn=3", "Did you mean 'env.max_turns'?"),
+        ("env.max_turns=many", "env.max_turns must be a whole number"),
+        ("data=/nowhere/at/all", "/nowhere/at/all"),
+    ],
+)
+def test_bad_input(command: str, word: str, line: str):
+    assert line in refused_at_once(command, word)
