@@ -1,0 +1,238 @@
+"""The ALFWorld environment: one household task in text (Shridhar et al., arXiv 2010.03768).
+
+Real games where there is data, generated ones otherwise; the native engine (`rules`) or the stock one (`reference`).
+An episode ends at the win, which pays 1, or is truncated after `max_turns` commands. The engines go on after a win;
+this environment stays finished. Left out: the embodied half of ALFWorld.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium
+
+from envs.alfworld.reading import Outline, read_outline
+from envs.alfworld.reference import ReferenceWorld, reference_file
+from envs.alfworld.rules import World
+from envs.alfworld.tasks import TaskSource, compiled
+from envs.config_schema import key
+from envs.errors import InputError, unknown
+from envs.types import Info, Player, TextEnv
+
+
+@dataclass(frozen=True)
+class ALFWorldConfig:
+    """Options of the ALFWorld environment."""
+
+    split: str = key("train", "which games", choices=("train", "valid_seen", "valid_unseen"))
+    data: str = key(
+        "",
+        "folder of the games; empty looks at $ALFWORLD_DATA and ~/.cache/alfworld and generates games where there are"
+        " none; 'generated' always generates them",
+    )
+    engine: str = key("native", "who plays: the native engine or the stock one", choices=("native", "reference"))
+    max_turns: int = key(50, "commands after which an episode is truncated", unit="turns", minimum=1)
+    anchor: str = key("text", "by what GiGPO groups turns: what is seen, or the true state", choices=("text", "state"))
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            InputError: if one is not allowed.
+        """
+        for name, choices in (
+            ("split", ("train", "valid_seen", "valid_unseen")),
+            ("engine", ("native", "reference")),
+            ("anchor", ("text", "state")),
+        ):
+            if getattr(self, name) not in choices:
+                raise unknown(name, str(getattr(self, name)), choices)
+        if self.max_turns < 1:
+            raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
+
+
+class RandomPlayer:
+    """Plays a random admissible command at every turn."""
+
+    def __init__(self, env: TextEnv, seed: int) -> None:
+        """Starts.
+
+        Args:
+            env: the environment, after `reset`.
+            seed: of its choices.
+        """
+        self._random = random.Random(seed)
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns a random admissible command."""
+        return self._random.choice(info["admissible_commands"])
+
+
+class OraclePlayer:
+    """Plays the game's walkthrough, or a plan made with full knowledge where it has none."""
+
+    def __init__(self, env: TextEnv, seed: int) -> None:
+        """Looks the solution up.
+
+        Args:
+            env: an `ALFWorld`, after `reset`.
+            seed: without effect.
+        """
+        if not isinstance(env, ALFWorld):
+            raise InputError(f"the oracle plays ALFWorld only, not {type(env).__name__}.")
+        self._commands = list(reversed(env.solution()))
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns the next command of the solution, "look" after its end."""
+        return self._commands.pop() if self._commands else "look"
+
+
+def _exploring_expert(env: TextEnv, seed: int) -> Player:
+    from envs.alfworld.experts import ExploringExpert
+
+    expert: Player = ExploringExpert(env, seed)
+    return expert
+
+
+class ALFWorld(TextEnv):
+    """Household tasks in text."""
+
+    config_class: ClassVar[type[Any]] = ALFWorldConfig
+    players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
+        "random": RandomPlayer,
+        "oracle": OraclePlayer,
+        "expert": _exploring_expert,
+    }
+
+    def __init__(self, config: ALFWorldConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
+        """Finds the games.
+
+        Args:
+            config: the options; or give them one by one.
+            **options: fields of `ALFWorldConfig`.
+
+        Raises:
+            InputError: if an option is not valid, or data was named that is not there.
+        """
+        self.config = config if config is not None else ALFWorldConfig(**options)
+        self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
+        self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
+        self._source = TaskSource(self.config.data, self.config.split)
+        self._world: World | ReferenceWorld | None = None
+        self._outline = Outline("", "", ())
+        self._location = ""
+        self._task = ""
+        self._said = ""
+        self._turns = 0
+        self._won = False
+
+    def sample_tasks(self, seed: int, count: int) -> list[str]:
+        """Draws `count` task names of the split; see `TextEnv.sample_tasks`."""
+        return self._source.sample(seed, count)
+
+    @property
+    def evaluation_split(self) -> str:
+        """The published development split of real games; unseen rooms of generated ones."""
+        return "valid_seen" if self._source.index is not None else "valid_unseen"
+
+    def describe_data(self) -> str:
+        """Says in one line which games are played."""
+        return self._source.describe()
+
+    def solution(self) -> tuple[str, ...]:
+        """Returns commands that win the present task from its start: its walkthrough, else a shortest plan.
+
+        Raises:
+            ResetNeeded: before the first `reset`.
+            InputError: if the game cannot be won.
+        """
+        if self._world is None:
+            raise gymnasium.error.ResetNeeded("call reset() first")
+        return self._outline.walkthrough or compiled(self._location).solution()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, Info]:  # type: ignore[override]
+        """Starts a task.
+
+        Args:
+            seed: chooses the first task of `sample_tasks(seed, 1)` unless `options` names one.
+            options: {"task": a task's name} or {"game": path of a game file}.
+
+        Returns:
+            The first text, and what `Info` describes.
+
+        Raises:
+            InputError: if there is no such task or its file is incomplete.
+        """
+        gymnasium.Env.reset(self, seed=seed)
+        self._task = self._choose(seed, options or {})
+        location = self._source.locate(self._task)
+        if self._world is None or location != self._location:
+            self._world, self._outline = self._open(location)
+            self._location = location
+        self._said = self._world.reset()
+        self._turns = 0
+        self._won = self._world.won
+        return self._said, self._info(self._world)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:  # type: ignore[override]
+        """Plays one command; after the end nothing happens any more and the last text is returned again.
+
+        Args:
+            action: any text.
+
+        Returns:
+            What the game says, 1.0 at the win else 0.0, whether it is won, whether the turns are spent, and `Info`.
+
+        Raises:
+            ResetNeeded: before the first `reset`.
+        """
+        world = self._world
+        if world is None:
+            raise gymnasium.error.ResetNeeded("call reset() first")
+        if self._finished:
+            return self._said, 0.0, self._won, self._truncated, self._info(world)
+        self._said = world.step(action)
+        self._turns += 1
+        self._won = world.won
+        return self._said, float(self._won), self._won, self._truncated, self._info(world)
+
+    @property
+    def _truncated(self) -> bool:
+        return not self._won and self._turns >= self.config.max_turns
+
+    @property
+    def _finished(self) -> bool:
+        return self._won or self._turns >= self.config.max_turns
+
+    def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
+        for option in options:
+            if option not in ("task", "game"):
+                raise unknown("reset option", option, ("task", "game"))
+        if "game" in options:
+            return self._source.name_of(options["game"])
+        if "task" in options:
+            return str(options["task"])
+        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
+        return self.sample_tasks(drawn, 1)[0]
+
+    def _open(self, location: str) -> tuple[World | ReferenceWorld, Outline]:
+        if self.config.engine == "reference":
+            path = reference_file(location)
+            return ReferenceWorld(path), read_outline(path)
+        game = compiled(location)
+        problem = game.layout.problem
+        return World(game.layout), Outline(problem.sentence, problem.goal.task_type, game.walkthrough)
+
+    def _info(self, world: World | ReferenceWorld) -> Info:
+        return {
+            "admissible_commands": world.admissible_commands(),
+            "anchor": self._said if self.config.anchor == "text" else world.state_key(),
+            "won": self._won,
+            "goal": self._outline.sentence,
+            "task": self._task,
+            "task_type": self._outline.task_type,
+        }
