@@ -1,0 +1,115 @@
+"""A growing conversation as token ids.
+
+The context of an episode is prompt ids + sampled ids + bridge ids + sampled ids + ...: every part is encoded once,
+when it is appended, and sampled ids are kept as they are. So what was sampled is what is trained on, also where
+decoding and encoding again would give other ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from agents.prompts import PLAIN_FRAME, Frame, chat_frame, message
+from agents.types import Format
+from envs.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Observations and replies repeat much ("Nothing happens."), and encoding one costs as much as a forward pass of a tiny
+# model.
+_REMEMBERED = 1 << 16
+
+
+class Dialogue:
+    """Turns observations into ids to append, and sampled ids into text, for one tokenizer.
+
+    Attributes:
+        format: CHAT if the tokenizer has a chat template, else PLAIN.
+        end: id that ends a reply: in PLAIN the tokenizer's end-of-sequence token, in CHAT what the template puts after
+            one.
+        stops: ids at which sampling stops: `end`, the end-of-sequence token, and in PLAIN also a line break.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Reads the tokenizer's template and special tokens.
+
+        Raises:
+            InputError: the tokenizer has no end-of-sequence token, or its template does not mark the end of a reply.
+        """
+        if tokenizer.eos_token_id is None:
+            raise InputError("this model's tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json.")
+        self._tokenizer = tokenizer
+        self._encode = lru_cache(_REMEMBERED)(self._encode_text)
+        self._decode = lru_cache(_REMEMBERED)(self._decode_ids)
+        self.format = Format.CHAT if tokenizer.chat_template else Format.PLAIN
+        if self.format is Format.CHAT:
+            self._frame = chat_frame(self._render)
+            self.end = self._find_end(self._frame)
+            self.stops = frozenset({self.end, tokenizer.eos_token_id})
+        else:
+            self._frame = PLAIN_FRAME
+            self.end = tokenizer.eos_token_id
+            line_break = self._encode("\n")
+            self.stops = frozenset({self.end, *(line_break if len(line_break) == 1 else ())})
+
+    def opening(self, observation: str, admissible_commands: Sequence[str]) -> tuple[int, ...]:
+        """Ids of the first prompt: everything up to where the first reply starts."""
+        before, after = self._frame.opening
+        ids = self._encode(before + message(observation, admissible_commands, self.format, first=True) + after)
+        return (*self._start(), *ids)
+
+    def bridge(self, observation: str, admissible_commands: Sequence[str], last: int) -> tuple[int, ...]:
+        """Ids between two replies.
+
+        Args:
+            observation: what the environment answered to the reply.
+            admissible_commands: the commands that would do something now.
+            last: the last id of the reply. If sampling was cut off before an end, the end comes first in the result.
+
+        Returns:
+            The ids to append.
+        """
+        before, after = self._frame.bridge
+        ids = self._encode(before + message(observation, admissible_commands, self.format, first=False) + after)
+        if self.format is Format.CHAT:
+            return ids[1:] if last == self.end else ids
+        return ids if last in self.stops else (self.end, *ids)
+
+    def spoken(self, command: str) -> tuple[int, ...]:
+        """Ids of a reply that gives `command`, its end included: what a demonstration says."""
+        text = f"<action>{command}</action>" if self.format is Format.CHAT else command
+        return (*self._encode(self._frame.lead + text), self.end)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of a reply without its end."""
+        ids = tuple(tokens[:-1]) if tokens and tokens[-1] in self.stops else tuple(tokens)
+        return self._decode(ids)
+
+    def _start(self) -> tuple[int, ...]:
+        # Templates write their own start of sequence; in plain text it depends on the tokenizer whether models expect one.
+        start = self._tokenizer.bos_token_id
+        if self.format is Format.CHAT or start is None or start not in self._tokenizer.encode(""):
+            return ()
+        return (start,)
+
+    def _find_end(self, frame: Frame) -> int:
+        first = self._encode(frame.bridge[0])[:1]
+        starts = bool(first) and frame.bridge[0].startswith(self._tokenizer.decode(first))
+        if not starts or first[0] not in self._special_ids():
+            raise InputError("this model's chat template puts no special token after a reply; use another model.")
+        return first[0]
+
+    def _special_ids(self) -> set[int]:
+        return {id for id, token in self._tokenizer.added_tokens_decoder.items() if token.special}
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _encode_text(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _decode_ids(self, ids: tuple[int, ...]) -> str:
+        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)).strip()

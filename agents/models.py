@@ -1,0 +1,103 @@
+"""Finding a language model before it is loaded: its options, its folder, its device and its type.
+
+What can be wrong with the names is found here without importing torch, so that a command can refuse them at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from envs.config_schema import key
+from envs.errors import InputError
+from envs.installation import REPOSITORY
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A language model and how it is asked."""
+
+    name: str = key("", "the preset, folder or hub id it was chosen by")
+    path: str = key("", "its folder or hub id; a relative folder may also be relative to the repository")
+    max_reply_tokens: int = key(16, "longest reply", unit="tokens a turn", minimum=1)
+    dtype: Literal["auto", "float32", "bfloat16"] = key(
+        "auto", "type of the weights; auto is bfloat16 for a folder that stores 16-bit weights, else float32"
+    )
+
+
+def is_path(name: str) -> bool:
+    """Whether a name that is no preset can be a model: a folder or a hub id."""
+    return "/" in name or (name != "" and Path(name).is_dir())
+
+
+def locate_model(path: str, given_by: str = "model") -> str:
+    """The model's folder: as given, or relative to the repository; a hub id stays as it is.
+
+    Args:
+        path: a folder or a hub id.
+        given_by: the key that it was given by, for messages.
+
+    Raises:
+        InputError: a folder without weights, or no such folder.
+    """
+    for folder in (Path(path).expanduser(), REPOSITORY / path):
+        if folder.is_dir():
+            missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+            if missing:
+                raise InputError(f"{given_by}={path}: the folder has no {missing[0]}; a model folder is needed.")
+            if not any(folder.glob("*.safetensors")):
+                raise InputError(f"{given_by}={path}: the folder has no weights (*.safetensors).")
+            return str(folder)
+    if path.count("/") != 1 or path.startswith((".", "/", "~")):
+        raise InputError(f"{given_by}={path}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B.")
+    return path
+
+
+def choose_device(device: str) -> str:
+    """Resolves `device=auto`.
+
+    Raises:
+        InputError: cuda was asked for and there is none.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device=cuda: PyTorch sees no CUDA device here. Use device=cpu or device=auto.")
+    return device
+
+
+def choose_dtype(dtype: str, path: str) -> torch.dtype:
+    """Resolves `dtype=auto` by what a model folder's config.json says its weights are.
+
+    Args:
+        dtype: auto, float32 or bfloat16.
+        path: what `locate_model` returned.
+
+    Returns:
+        The type that the weights are loaded as.
+    """
+    import torch
+
+    if dtype == "auto":
+        file = Path(path) / "config.json"
+        settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        stored = settings.get("dtype", settings.get("torch_dtype"))
+        dtype = "bfloat16" if stored in ("bfloat16", "float16") else "float32"
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
+
+
+def quiet() -> None:
+    """Keeps the libraries below from reporting their use and from drawing bars of their own."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ[name] = "1"
+    import transformers
+
+    transformers.logging.disable_progress_bar()

@@ -1,0 +1,91 @@
+"""What the model reads: pure functions from observations to text, in two formats.
+
+*Plain*, for models trained on transcripts: `{observation}\n\n> {reply}{end}{observation}\n\n> {reply}{end}...`. The
+prompt stops right after ">" and the reply starts with a space, because byte-pair tokenizers put a space in front of a
+word, not behind one. So no token has to span the border between what was given and what was said.
+
+*Chat*, for models with a chat template: each observation is a user message that lists the admissible commands, the
+first one after the instructions, and each reply an assistant message with the command in `<action>...</action>`.
+
+A conversation only grows at its end. What stands between a reply and the next one is therefore cut out of one
+rendering of the template with marks in place of the texts, and a template is never asked to render a reply again (many
+would change it: strip it, drop its reasoning). Left out: system messages, which some templates refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from agents.types import Format
+from envs.errors import InputError
+
+INSTRUCTIONS = (
+    "You are playing a text game. Each message tells you what you see and which commands are admissible now. "
+    "First think about your next move in a sentence or two. Then give exactly one admissible command, "
+    "between <action> and </action>, and nothing after it."
+)
+
+_FIRST, _REPLY, _NEXT = "\u27e6first\u27e7", "\u27e6reply\u27e7", "\u27e6next\u27e7"
+
+Template = Callable[[list[dict[str, str]]], str]
+
+
+class Frame(NamedTuple):
+    """The fixed text around what the environment and the policy say.
+
+    Attributes:
+        opening: text before and after the first message, up to where the reply starts.
+        bridge: text before and after every later message, from the end of one reply to the start of the next. It
+            begins with the end of the reply where the template writes one.
+        lead: text that a reply starts with.
+    """
+
+    opening: tuple[str, str]
+    bridge: tuple[str, str]
+    lead: str
+
+
+PLAIN_FRAME = Frame(opening=("", "\n\n>"), bridge=("", "\n\n>"), lead=" ")
+
+
+def chat_frame(template: Template) -> Frame:
+    """Cuts the fixed text out of a chat template.
+
+    Args:
+        template: renders messages (each with "role" and "content") to text and adds the start of the next reply.
+
+    Returns:
+        The frame of that template.
+
+    Raises:
+        InputError: the template changes or leaves out what the messages say.
+    """
+    user = {"role": "user", "content": _FIRST}
+    opening = template([user])
+    whole = template([user, {"role": "assistant", "content": _REPLY}, {"role": "user", "content": _NEXT}])
+    if opening.count(_FIRST) != 1 or whole.count(_REPLY) != 1 or whole.count(_NEXT) != 1:
+        raise InputError("this model's chat template does not render messages word for word; use a model with another one.")
+    before, after = opening.split(_FIRST)
+    bridge_before, bridge_after = whole.split(_REPLY)[1].split(_NEXT)
+    return Frame(opening=(before, after), bridge=(bridge_before, bridge_after), lead="")
+
+
+def message(observation: str, admissible_commands: Sequence[str], reply_format: Format, first: bool) -> str:
+    """What the policy is told in one turn.
+
+    Args:
+        observation: what the environment said.
+        admissible_commands: the commands that would do something now; shown in CHAT only.
+        reply_format: PLAIN or CHAT.
+        first: whether this is the first turn; CHAT then begins with the instructions.
+
+    Returns:
+        The message, without white space around it.
+    """
+    text = observation.strip()
+    if reply_format is Format.PLAIN:
+        return text
+    if admissible_commands:
+        text = f"{text}\n\nAdmissible commands: {', '.join(admissible_commands)}"
+    return f"{INSTRUCTIONS}\n\n{text}" if first else text

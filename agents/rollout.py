@@ -1,0 +1,174 @@
+"""Playing episodes: the loop between a policy and many environments.
+
+All running episodes are asked for a reply together; when one ends, the next waiting one takes its place. A failing
+environment is data, not a crash: its episode ends with the error on it, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agents.parsing import parse
+from agents.types import Episode, EpisodeKey, Group, Policy, Reply, StopReason, Turn
+from envs.errors import InputError
+from envs.types import Info, TextEnv
+
+
+@dataclass(slots=True)
+class _Running:
+    """An episode in play, and what its environment said last."""
+
+    episode: Episode
+    observation: str
+    info: Info
+
+
+def rollout(
+    make_env: Callable[[], TextEnv],
+    policy: Policy,
+    keys: Sequence[EpisodeKey],
+    *,
+    batch: int = 128,
+    ended: Callable[[Episode], None] | None = None,
+    policy_version: int = 0,
+    stop: Callable[[], bool] | None = None,
+) -> list[Episode]:
+    """Plays one episode for each key.
+
+    Args:
+        make_env: makes an environment; at most `batch` are made, each plays one episode after another.
+        policy: what plays.
+        keys: the episodes.
+        batch: how many run at a time. Results do not depend on it.
+        ended: called with each episode as soon as it has ended.
+        policy_version: number of weight updates the policy has seen, noted on each episode.
+        stop: asked before each turn; when it says True, the episodes that still run or wait are left out.
+
+    Returns:
+        The episodes in the order of their keys.
+
+    Raises:
+        InputError: the environment refuses its configuration or a task.
+    """
+    return _Rollout(make_env, policy, keys, ended, policy_version).play(batch, stop)
+
+
+def group(episodes: Sequence[Episode]) -> list[Group]:
+    """Puts the episodes of the same iteration, seed and task together, in order of first appearance."""
+    groups: dict[tuple[int, int, str], Group] = {}
+    for episode in episodes:
+        key = episode.key
+        groups.setdefault((key.seed, key.iteration, key.task), Group(key.task, [])).episodes.append(episode)
+    return list(groups.values())
+
+
+class _Rollout:
+    """The state of one call of `rollout`."""
+
+    def __init__(
+        self,
+        make_env: Callable[[], TextEnv],
+        policy: Policy,
+        keys: Sequence[EpisodeKey],
+        ended: Callable[[Episode], None] | None,
+        policy_version: int,
+    ) -> None:
+        self._make_env = make_env
+        self._policy = policy
+        self._report = ended
+        self._episodes = [Episode(key, policy_version=policy_version) for key in keys]
+        self._envs: dict[int, TextEnv] = {}
+        self._idle: list[TextEnv] = []
+        self._running: dict[int, _Running] = {}
+        self._ended: set[int] = set()
+        self._session = policy.open(keys, self._envs)
+
+    def play(self, batch: int, stop: Callable[[], bool] | None) -> list[Episode]:
+        waiting = iter(range(len(self._episodes)))
+        while not (stop is not None and stop()):
+            while len(self._running) < batch and (row := next(waiting, None)) is not None:
+                self._start(row)
+            if not self._running:
+                break
+            self._turn()
+        return [episode for row, episode in enumerate(self._episodes) if row in self._ended]
+
+    def _start(self, row: int) -> None:
+        episode = self._episodes[row]
+        env = self._envs[row] = self._idle.pop() if self._idle else self._make_env()
+        try:
+            observation, info = env.reset(options={"task": episode.key.task})
+        except InputError:
+            raise
+        except Exception as error:  # whatever a world may raise is an episode's result, not the run's end
+            self._fail(row, error)
+            return
+        episode.task_type, episode.goal = info["task_type"], info["goal"]
+        self._running[row] = _Running(episode, observation, info)
+
+    def _turn(self) -> None:
+        """One reply and one step for each running episode."""
+        rows = list(self._running)
+        running = [self._running[row] for row in rows]
+        replies = self._session.reply(rows, [state.observation for state in running], [state.info for state in running])
+        before = set(self._ended)
+        for row, reply in zip(rows, replies, strict=True):
+            self._act(row, reply)
+        self._session.drop(sorted(self._ended - before))
+
+    def _act(self, row: int, reply: Reply) -> None:
+        state = self._running[row]
+        if reply.out_of_context:
+            self._end(row, StopReason.CONTEXT)
+            return
+        parsed = parse(reply.text, self._policy.format)
+        turn = Turn(
+            observation=state.observation,
+            reply=reply.text,
+            action=parsed.action,
+            valid=parsed.ok and parsed.action in state.info["admissible_commands"],
+            reward=0.0,
+            anchor=state.info["anchor"],
+            prompt_tokens=reply.prompt_tokens,
+            tokens=reply.tokens,
+            logprobs=reply.logprobs,
+        )
+        state.episode.turns.append(turn)
+        try:
+            state.observation, reward, terminated, truncated, state.info = self._envs[row].step(parsed.action)
+        except Exception as error:  # as in _start
+            self._fail(row, error)
+            return
+        turn.reward = float(reward)
+        if terminated or truncated:
+            self._end(row, _reason(terminated, state.info))
+
+    def _end(self, row: int, reason: StopReason) -> None:
+        state = self._running.pop(row)
+        state.episode.stop = reason
+        state.episode.won = bool(state.info["won"])
+        state.episode.final_observation = state.observation
+        self._idle.append(self._envs.pop(row))
+        self._close(row)
+
+    def _fail(self, row: int, error: Exception) -> None:
+        state = self._running.pop(row, None)
+        episode = self._episodes[row]
+        episode.stop = StopReason.ERROR
+        episode.error = f"{type(error).__name__}: {error}"
+        episode.final_observation = "" if state is None else state.observation
+        # A world that failed once may be in any state: it is not used again.
+        self._envs.pop(row)
+        self._close(row)
+
+    def _close(self, row: int) -> None:
+        self._ended.add(row)
+        if self._report is not None:
+            self._report(self._episodes[row])
+
+
+def _reason(terminated: bool, info: Info) -> StopReason:
+    if info["won"]:
+        return StopReason.WON
+    return StopReason.LOST if terminated else StopReason.TURN_LIMIT

@@ -1,0 +1,105 @@
+"""Reading `layer=`, and making the named part of a model, and no other, trainable."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.blocks import find_stack
+from agents.targets import SELECTED, Target, middle, parameters, parse, select
+from envs.errors import InputError
+from tests.agents.models import model
+
+sizes = st.integers(1, 96)
+
+
+@given(sizes, st.data())
+def test_a_number_is_that_block(num_blocks: int, data: st.DataObject):
+    index = data.draw(st.integers(0, num_blocks - 1))
+    target = parse(f" {index} ", num_blocks)
+    assert target == Target((index,))
+    assert (target.name, target.lowest, target.full) == (str(index), index, False)
+
+
+@given(sizes, st.data())
+def test_lists_and_ranges_are_sorted_sets(num_blocks: int, data: st.DataObject):
+    blocks = st.integers(0, num_blocks - 1)
+    pairs = data.draw(st.lists(st.tuples(blocks, blocks).map(sorted), min_size=1, max_size=4))
+    text = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in pairs)
+    expected = sorted({index for low, high in pairs for index in range(low, high + 1)})
+    target = parse(text, num_blocks)
+    assert target == Target(tuple(expected))
+    assert target.lowest == expected[0]
+    assert parse(target.name, num_blocks) == target
+
+
+@given(sizes, st.data())
+def test_middle_is_where_the_paper_puts_it(num_blocks: int, data: st.DataObject):
+    count = data.draw(st.integers(1, num_blocks))
+    indices = middle(num_blocks, count)
+    assert len(indices) == count
+    # floor(L/2 - k/2) to floor(L/2 + k/2) - 1
+    assert indices[0] == (num_blocks - count) // 2
+    assert indices[-1] == (num_blocks + count) // 2 - 1
+    assert 0 <= indices[0] <= indices[-1] < num_blocks
+    assert parse(f"middle:{count}", num_blocks) == Target(indices)
+
+
+def test_names():
+    assert parse("middle", 8) == Target((3,))
+    assert parse("middle", 28) == Target((13,))
+    assert parse("middle:5", 28) == Target((11, 12, 13, 14, 15))
+    assert parse("last", 8) == Target((7,))
+    assert parse("Full", 3) == Target((0, 1, 2), full=True)
+    assert parse("full", 3).name == "full"
+    assert [parse(name, 8) for name in SELECTED] == [None] * len(SELECTED)
+
+
+@pytest.mark.parametrize(
+    ("layer", "line"),
+    [
+        ("99", "layer=99: the model has 8 blocks, numbered 0 to 7."),
+        ("8", "layer=7."),
+        ("2,3-8", "numbered 0 to 7"),
+        ("-1", "layer=-1 names no layer."),
+        ("5-2", "layer=5-2 names no layer."),
+        ("foo", "layer=foo names no layer. Allowed: auto, middle, random, last, full, middle:K, a number 0 to 7,"),
+        ("", "layer= names no layer."),
+        ("1,", "layer=1, names no layer."),
+        ("1.5", "names no layer"),
+        ("middle:", "names no layer"),
+        ("middle:0", "middle:1 to middle:8"),
+        ("middle:9", "middle:1 to middle:8"),
+    ],
+)
+def test_what_is_no_layer_is_refused_in_one_line(layer: str, line: str):
+    with pytest.raises(InputError) as refusal:
+        parse(layer, 8)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@given(st.text(alphabet="0123456789-,: midle", max_size=9), sizes)
+def test_any_text_is_a_target_of_the_model_or_refused(layer: str, num_blocks: int):
+    try:
+        target = parse(layer, num_blocks)
+    except InputError:
+        return
+    assert target is not None
+    assert target.indices == tuple(sorted(set(target.indices)))
+    assert set(target.indices) <= set(range(num_blocks))
+
+
+@pytest.mark.parametrize("layer", ["0", "2", "0,2", "full"])
+def test_select_opens_the_target_and_closes_the_rest(layer: str):
+    language_model = model()
+    for value in language_model.parameters():
+        value.requires_grad_(True)
+    target = parse(layer, 3)
+    chosen = select(language_model, target)
+    stack = find_stack(language_model)
+    prefixes = tuple("" if target.full else stack.prefix(index) for index in target.indices)
+    expected = [name for name, _ in language_model.named_parameters() if name.startswith(prefixes)]
+    assert list(chosen) == expected == list(parameters(language_model, target))
+    assert [name for name, value in language_model.named_parameters() if value.requires_grad] == expected

@@ -1,0 +1,248 @@
+"""Sampling with the cache equals plain execution, whatever the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.draws import uniforms
+from agents.policies.transformers import Sampling, TransformersPolicy, draw_tokens, load
+from agents.rollout import rollout
+from agents.rows import row
+from agents.types import Episode, EpisodeKey, Format, StopReason
+from envs.errors import InputError
+from envs.types import Info
+from tests.agents.models import Corridor, byte_tokenizer, model
+
+KINDS = ["qwen3", "qwen2", "llama"]
+
+
+def keys(count: int, kind: str = "walk", seed: int = 5) -> list[EpisodeKey]:
+    return [EpisodeKey(seed, 2, f"{kind}:{index % 7}", index // 7) for index in range(count)]
+
+
+def policy(kind: str = "qwen3", chat: bool = False, temperature: float = 1.0, tokens: int = 9, **kwargs: int) -> TransformersPolicy:
+    return TransformersPolicy(model(kind), byte_tokenizer(chat), Sampling(temperature, tokens), **kwargs)
+
+
+def plain_logprobs(played: TransformersPolicy, episode: Episode, temperature: float = 1.0) -> np.ndarray:
+    tokens = torch.from_numpy(row(episode).tokens)[None]
+    with torch.inference_mode():
+        logprobs = (played.model(tokens).logits[0].double() / temperature).log_softmax(-1)
+    return np.append(0.0, logprobs[:-1].gather(1, tokens[0, 1:, None])[:, 0].numpy())
+
+
+def same(first: list[Episode], second: list[Episode]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert row(one).tokens.tolist() == row(other).tokens.tolist()
+        np.testing.assert_allclose(row(one).logprobs, row(other).logprobs, atol=1e-5)
+        assert (one.stop, one.won, one.key) == (other.stop, other.won, other.key)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logprobs_equal_a_plain_forward_pass(kind: str, chat: bool, temperature: float) -> None:
+    played = policy(kind, chat, temperature)
+    for episode in rollout(Corridor, played, keys(10), batch=4):
+        assert len(episode.turns) > 0
+        packed = row(episode)
+        expected = plain_logprobs(played, episode, temperature)
+        np.testing.assert_allclose(packed.logprobs[packed.sampled], expected[packed.sampled], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_do_not_depend_on_batch_size(kind: str) -> None:
+    played = policy(kind)
+    together = rollout(Corridor, played, keys(64), batch=64)
+    assert len({turn.tokens for episode in together for turn in episode.turns}) > 100
+    same(together, rollout(Corridor, played, keys(64), batch=8))
+    same(together[:9], rollout(Corridor, played, keys(9), batch=1))
+
+
+def test_results_do_not_depend_on_the_order_of_rows() -> None:
+    played = policy()
+    order = np.random.default_rng(0).permutation(20)
+    shuffled = rollout(Corridor, played, [keys(20)[index] for index in order], batch=6)
+    same(rollout(Corridor, played, keys(20), batch=20), [shuffled[place] for place in np.argsort(order)])
+
+
+def test_greedy_is_the_most_likely_token() -> None:
+    played = policy(temperature=0.0)
+    for episode in rollout(Corridor, played, keys(3)):
+        packed = row(episode)
+        with torch.inference_mode():
+            best = played.model(torch.from_numpy(packed.tokens)[None]).logits[0].argmax(-1).numpy()
+        places = np.flatnonzero(packed.sampled)
+        assert (packed.tokens[places] == best[places - 1]).all()
+
+
+def test_replies_that_end_early_leave_the_others_alone() -> None:
+    """Rows speak for 1 to 40 tokens, so most are idle most of the time, and are picked out."""
+    played = policy(tokens=40)
+    episodes = rollout(Corridor, played, keys(24), batch=24)
+    lengths = [len(turn.tokens) for episode in episodes for turn in episode.turns]
+    assert min(lengths) < 10
+    assert max(lengths) == 40
+    same(rollout(Corridor, played, keys(3), batch=1), episodes[:3])
+
+
+def test_turns_hold_the_text_of_their_tokens() -> None:
+    played = policy()
+    tokenizer = byte_tokenizer()
+    for episode in rollout(Corridor, played, keys(6)):
+        text = ""
+        for turn in episode.turns:
+            cut = bool(text) and text[-1] != "\n"
+            text += tokenizer.decode(turn.prompt_tokens)
+            assert text.endswith(("\n" if cut else "") + turn.observation + "\n\n>")
+            text += tokenizer.decode(turn.tokens)
+            assert tokenizer.decode(turn.tokens).removesuffix("\n").strip() == turn.reply
+            assert len(turn.logprobs) == len(turn.tokens)
+
+
+def test_an_episode_that_outgrows_the_context_ends() -> None:
+    played = policy(max_context=110)
+    episodes = rollout(lambda: Corridor(steps=12), played, keys(8))
+    assert {episode.stop for episode in episodes} >= {StopReason.CONTEXT}
+    for episode in episodes:
+        assert len(row(episode).tokens) <= 110
+    roomy = rollout(lambda: Corridor(steps=12), policy(), keys(8))
+    for short, long in zip(episodes, roomy, strict=True):
+        assert [turn.tokens for turn in short.turns] == [turn.tokens for turn in long.turns[: len(short.turns)]]
+
+
+def test_a_first_prompt_beyond_the_context_ends_the_episode_without_turns() -> None:
+    episodes = rollout(Corridor, policy(max_context=12), keys(2))
+    assert [(episode.stop, episode.turns) for episode in episodes] == [(StopReason.CONTEXT, [])] * 2
+
+
+def test_the_models_own_limit_holds() -> None:
+    small = TransformersPolicy(model(context=64), byte_tokenizer(), Sampling(1.0, 8))
+    assert small.max_context == 64
+    assert {episode.stop for episode in rollout(lambda: Corridor(30), small, keys(4))} <= {StopReason.CONTEXT,
+    StopReason.LOST}
+
+
+def test_a_training_model_is_read_in_inference_mode_and_left_as_it_was() -> None:
+    played = policy()
+    expected = rollout(Corridor, played, keys(3))
+    before = played.model.config._attn_implementation
+    played.model.train()
+    same(expected, rollout(Corridor, played, keys(3)))
+    assert played.model.training
+    assert played.model.config._attn_implementation == before
+
+
+def test_new_weights_are_played_at_once() -> None:
+    played = policy()
+    first = rollout(Corridor, played, keys(3))
+    with torch.no_grad():
+        played.model.get_output_embeddings().weight.mul_(1.5)
+    second = rollout(Corridor, played, keys(3))
+    assert [row(episode).tokens.tolist() for episode in first] != [row(episode).tokens.tolist() for episode in second]
+
+
+def test_half_precision_runs() -> None:
+    played = TransformersPolicy(model().to(torch.bfloat16), byte_tokenizer(), Sampling(1.0, 6))
+    for episode in rollout(Corridor, played, keys(9), batch=5):
+        packed = row(episode)
+        np.testing.assert_allclose(packed.logprobs[packed.sampled], plain_logprobs(played,
+        episode)[packed.sampled], atol=0.5)
+
+
+def test_chat_replies_carry_their_end() -> None:
+    played = policy(chat=True)
+    assert played.format is Format.CHAT
+    end = played.dialogue.end
+    assert byte_tokenizer(chat=True).convert_ids_to_tokens(end) == "<|im_end|>"
+    for episode in rollout(Corridor, played, keys(4)):
+        whole = byte_tokenizer(chat=True).decode(row(episode).tokens)
+        assert whole.count("<|im_start|>assistant\n") == len(episode.turns)
+        assert whole.count("<|im_end|>\n<|im_start|>user\n") == len(episode.turns) - 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-8, 8), min_size=2, max_size=12), st.floats(0, 1, exclude_max=True))
+def test_a_draw_is_the_inverse_of_the_cumulative_distribution(logits: list[float], number: float) -> None:
+    number = np.floor(number * 2**48) / 2**48
+    tokens, logprobs = draw_tokens(torch.tensor([[*logits, -torch.inf]]), np.array([number]), 1.0)
+    probabilities = torch.tensor(logits).double().softmax(-1).numpy()
+    below = probabilities[: tokens[0]].sum()
+    assert tokens[0] < len(logits)
+    assert below - 1e-6 <= number <= below + probabilities[tokens[0]] + 1e-6
+    assert logprobs[0] == pytest.approx(np.log(probabilities[tokens[0]]), abs=1e-5)
+
+
+def test_the_largest_draw_never_picks_an_impossible_token() -> None:
+    tokens, _ = draw_tokens(torch.tensor([[0.0, 1.0, -torch.inf, -torch.inf]]), np.array([1 - 2.0**-48]), 1.0)
+    assert tokens.tolist() == [1]
+
+
+def test_draws_follow_the_distribution() -> None:
+    numbers = np.concatenate([uniforms(EpisodeKey(0, 0, f"t{index}", 0), 0, 10) for index in range(400)])
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    tokens, _ = draw_tokens(logits.expand(len(numbers), -1), numbers, 0.5)
+    expected = (logits / 0.5).softmax(-1).numpy()
+    np.testing.assert_allclose(np.bincount(tokens, minlength=4) / len(tokens), expected, atol=0.025)
+
+
+def test_load_round_trip(tmp_path: Path) -> None:
+    model("llama").save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    loaded, tokenizer = load(str(tmp_path))
+    again = TransformersPolicy(loaded, tokenizer, Sampling(1.0, 9))
+    same(rollout(Corridor, policy("llama"), keys(3)), rollout(Corridor, again, keys(3)))
+
+
+def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        load(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"no config\.json"):
+        load(str(tmp_path))
+    model().save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="no weights"):
+        load(str(tmp_path))
+
+
+def test_a_model_with_another_memory_is_refused() -> None:
+    other = model()
+    other.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
+    with pytest.raises(InputError, match="linear_attention"):
+        TransformersPolicy(other, byte_tokenizer(), Sampling())
+
+
+@pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"temperature": float("nan")}, {"max_reply_tokens": 0}])
+def test_sampling_checks_its_values(bad: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        Sampling(**bad)
+
+
+def test_rows_may_be_asked_in_any_order_and_subset() -> None:
+    """Straight at the session: rows join late, pause, and come in any order."""
+    played = policy()
+    info = Info(admissible_commands=[], anchor="", won=False, goal="", task="", task_type="")
+    schedule = [[3, 1], [1, 4, 0], [0], [4, 3], [1, 0, 3, 4]]
+
+    def text(index: int, turn: int) -> str:
+        return f"You see{' a key' * ((index * 7 + turn * 3) % 5)} ."
+
+    turns = dict.fromkeys(range(5), 0)
+    session = played.open(keys(5), {})
+    together: dict[int, list[tuple[int, ...]]] = {index: [] for index in range(5)}
+    for rows in schedule:
+        replies = session.reply(rows, [text(index, turns[index]) for index in rows], [info] * len(rows))
+        for index, reply in zip(rows, replies, strict=True):
+            together[index].append(reply.tokens)
+            turns[index] += 1
+    for index, said in together.items():
+        alone = played.open(keys(5), {})
+        assert [alone.reply([index], [text(index, turn)], [info])[0].tokens for turn in range(len(said))] == said
