@@ -1,0 +1,1 @@
+"""Measuring: panels, statistics, evaluation runs and reports."""

@@ -1,0 +1,211 @@
+"""An evaluation: every task of a panel played once at each temperature, and the folder that keeps its rows.
+
+A row is written as soon as its episode has ended. An evaluation that was stopped or killed is continued by giving its
+folder again: rows that are there are not played again, and since every draw is keyed, the rest ends as it would have.
+At the end the rows are put into the panel's order, so that two evaluations of one configuration leave the same file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.types import Episode, Policy
+from envs.errors import InputError
+from envs.types import TextEnv
+from evals.folder import Folder
+from evals.panels import Panel
+from evals.scoring import Score, episode_of, episode_row, play, score, score_by_type
+from evals.screen import Screen
+from evals.stopping import Stop
+
+CONFIG, EPISODES, SCORE, LOG = "config.yaml", "episodes.jsonl", "score.json", "log.txt"
+# What score.json holds beside the facts that tell one evaluation from another.
+_OUTCOME = ("finished", "scores", "cost")
+
+Temperature = float | None
+Played = dict[Temperature, list[Episode]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is played.
+
+    Attributes:
+        make_env: makes an environment of the panel.
+        panel: the tasks.
+        policy: makes the policy that plays at a temperature.
+        temperatures: the temperatures; None for a scripted player, which has none.
+        seed: keys the draws.
+        batch: episodes played at a time.
+    """
+
+    make_env: Callable[[], TextEnv]
+    panel: Panel
+    policy: Callable[[Temperature], Policy]
+    temperatures: Sequence[Temperature]
+    seed: int
+    batch: int
+
+
+class EvaluationFolder(Folder):
+    """The folder of one evaluation: `config.yaml`, `episodes.jsonl`, `score.json`, `log.txt`."""
+
+    @classmethod
+    def check(cls, path: Path, facts: Mapping[str, Any]) -> EvaluationFolder:
+        """Makes sure that an evaluation may use a folder, without writing anything.
+
+        Args:
+            path: the folder; new, empty, or of an earlier evaluation of the same configuration.
+            facts: what tells this evaluation from others; more may be checked later.
+
+        Raises:
+            InputError: the folder holds another evaluation or something else.
+        """
+        if path.exists() and not path.is_dir():
+            raise InputError(f"out={path} is a file; a folder is needed.")
+        folder = cls(path)
+        if not path.is_dir() or not any(path.iterdir()):
+            return folder
+        stored = folder.read_json(SCORE)
+        if stored is None:
+            raise InputError(f"out={path} holds other files, no evaluation. Choose an empty or new folder.")
+        there, here = dict(_leaves(stored)), dict(_leaves(facts))
+        for name, value in here.items():
+            if there.get(name) != value:
+                raise InputError(
+                    f"out={path} holds another evaluation: its {name} is {there.get(name)}, here it is {value}. "
+                    "Choose another folder."
+                )
+        return folder
+
+    def open(self, facts: Mapping[str, Any]) -> None:
+        """Makes the folder if it is new, and notes the facts in it.
+
+        Raises:
+            InputError: it cannot be written, or holds an evaluation with other facts.
+        """
+        self.check(self.path, facts)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self.read_json(SCORE) is None:
+                self.write_json(SCORE, {**facts, "finished": False, "scores": [], "cost": {"seconds": 0.0}})
+        except OSError as error:
+            raise InputError(f"out={self.path} cannot be written: {error.strerror}.") from error
+
+    def played(self) -> dict[tuple[Temperature, str], Episode]:
+        """The episodes that are there, by temperature and task."""
+        return {(row["temperature"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
+
+    def add_seconds(self, seconds: float) -> float:
+        """Notes time spent on playing; returns the sum over all calls."""
+        content = self.read_json(SCORE)
+        content["cost"]["seconds"] += seconds
+        self.write_json(SCORE, content)
+        return float(content["cost"]["seconds"])
+
+    def finish(self, played: Played) -> None:
+        """Writes the scores, and the rows in order."""
+        rows = (_row(episode, temperature) for temperature, episodes in played.items() for episode in episodes)
+        self.write_rows(EPISODES, rows)
+        scores = [_as_json(temperature, episodes) for temperature, episodes in played.items()]
+        self.write_json(SCORE, {**self.read_json(SCORE), "finished": True, "scores": scores})
+
+
+def evaluate(
+    evaluation: Evaluation, screen: Screen, stop: Stop, folder: EvaluationFolder | None
+) -> tuple[Played, float]:
+    """Plays what the folder does not hold yet.
+
+    Args:
+        evaluation: what to play.
+        screen: shows progress.
+        stop: whether a stop was asked for.
+        folder: where rows are kept, or None to keep none.
+
+    Returns:
+        The episodes of each temperature in the panel's order, and the seconds that playing took, with earlier calls.
+
+    Raises:
+        StoppedError: a stop was asked for; the rows of all ended episodes are in the folder.
+    """
+    if folder is not None:
+        # A row that a kill cut off must not run into the next one.
+        folder.keep(EPISODES, lambda row: True)
+    known = {} if folder is None else folder.played()
+    played: Played = {}
+    started = time.perf_counter()
+    try:
+        for temperature in evaluation.temperatures:
+            done = {task: known[temperature, task] for task in evaluation.panel.tasks if (temperature, task) in known}
+            played[temperature] = _play(evaluation, temperature, done, screen, stop, folder)
+    finally:
+        seconds = time.perf_counter() - started
+        if folder is not None:
+            seconds = folder.add_seconds(seconds)
+    if folder is not None:
+        folder.finish(played)
+    return played, seconds
+
+
+def _play(
+    evaluation: Evaluation,
+    temperature: Temperature,
+    done: Mapping[str, Episode],
+    screen: Screen,
+    stop: Stop,
+    folder: EvaluationFolder | None,
+) -> list[Episode]:
+    """Plays the panel's missing tasks at one temperature."""
+    tasks = evaluation.panel.tasks
+    policy = evaluation.policy(temperature)
+    missing = Panel(evaluation.panel.name, tuple(task for task in tasks if task not in done))
+    with screen.bar(title(policy.name, temperature), len(tasks)) as bar:
+        bar.advance(len(done))
+
+        def ended(episode: Episode) -> None:
+            if folder is not None:
+                folder.append(EPISODES, [_row(episode, temperature)])
+            bar.advance()
+
+        new = play(
+            evaluation.make_env, policy, missing, evaluation.seed, batch=evaluation.batch, ended=ended, stop=stop
+        )
+        # What is won ends early: the success of a panel that was stopped says nothing.
+        stop.check()
+        by_task = {**done, **{episode.key.task: episode for episode in new}}
+        episodes = [by_task[task] for task in tasks]
+        bar.note(f"success {score(episodes).success:.3f}")
+    return episodes
+
+
+def title(policy: str, temperature: Temperature) -> str:
+    """Names a policy at a temperature."""
+    return policy if temperature is None else f"{policy} at temperature {temperature:g}"
+
+
+def _row(episode: Episode, temperature: Temperature) -> dict[str, Any]:
+    return episode_row(episode, temperature=temperature)
+
+
+def _as_json(temperature: Temperature, episodes: Sequence[Episode]) -> dict[str, Any]:
+    by_type = {kind: _score_json(found) for kind, found in score_by_type(episodes).items()}
+    return {"temperature": temperature, **_score_json(score(episodes)), "by_type": by_type}
+
+
+def _score_json(found: Score) -> dict[str, Any]:
+    return asdict(found) | {"interval": found.interval.to_json()}
+
+
+def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The facts by dotted names."""
+    for name, value in facts.items():
+        if not prefix and name in _OUTCOME:
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,68 @@
+"""Reading and writing the files of one folder.
+
+Whole files are written aside and renamed, so that a reader never meets half of one. Line files are appended to, and a
+line that a kill cut off is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Folder:
+    """A folder of JSON, text and line files.
+
+    Args:
+        path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __truediv__(self, name: str) -> Path:
+        """The path of a file in the folder."""
+        return self.path / name
+
+    def write_json(self, name: str, content: Any) -> None:  # noqa: ANN401
+        """Writes a whole JSON file."""
+        self.write_text(name, json.dumps(content, indent=2, sort_keys=False, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, content: str) -> None:
+        """Writes a whole text file."""
+        aside = self.path / f"{name}.part"
+        aside.write_text(content, encoding="utf-8")
+        os.replace(aside, self.path / name)
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401
+        """Reads a JSON file; None if it is not there."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Appends rows to a line file."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """Reads a line file; a line cut off by a kill ends it."""
+        path = self.path / name
+        if not path.is_file():
+            return
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+    def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrites a line file with the wanted rows only: what a resumed run will write again goes."""
+        self.write_rows(name, [row for row in self.rows(name) if wanted(row)])
+
+    def write_rows(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Writes a whole line file."""
+        self.write_text(name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))

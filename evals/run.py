@@ -1,0 +1,242 @@
+"""`python -m evals.run env=alfworld policy=tiny`: the success of a policy on a panel of tasks.
+
+The policy is a language model, with or without a delta laid over its weights, or one of the environment's scripted
+players. Every task is played once at each temperature. Success comes with 95 % Wilson intervals, for all tasks and each
+kind of task. With `out=` every episode is kept turn by turn, and the same command continues an evaluation that was
+stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from agents.models import ModelConfig, choose_device, choose_dtype, is_path, locate_model, quiet
+from agents.policies.scripted import ScriptedPolicy
+from envs import presets
+from envs.command import run_command
+from envs.config import save
+from envs.config_schema import Group, group, key
+from envs.errors import InputError, unknown
+from envs.registry import config_class, environment_key, make_from, options_of
+from envs.types import TextEnv
+from evals.panels import Panel, choose
+
+if TYPE_CHECKING:
+    from agents.types import Policy
+    from evals.evaluation import EvaluationFolder
+    from evals.screen import Screen
+
+_MODEL = "a model folder, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct"
+
+
+def _policy(name: str) -> Mapping[str, Any]:
+    """The keys that `policy=NAME` stands for; none for what must be a player, which only the environment can tell."""
+    if name in presets.names("model"):
+        known = {field.name for field in fields(ModelConfig)}
+        section = presets.read("model", name).get("model", {})
+        return {"policy": {option: value for option, value in section.items() if option in known}}
+    return {"policy": {"path": name}} if is_path(name) else {}
+
+
+_POLICY = Group(
+    "tiny",
+    ModelConfig,
+    names=lambda: presets.names("model"),
+    accept=_policy,
+    hint=f"Or a scripted player of the environment (alfworld has expert, oracle and random), {_MODEL}.",
+)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Keys of `evals.run`."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
+
+    env: Any = environment_key("the world to play")
+    policy: ModelConfig = group("what plays", _POLICY)
+    delta: str = key("", "a delta file to lay over the policy's weights, for example RUN/delta.safetensors")
+    split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
+    panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
+    tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1)
+    temperatures: tuple[float, ...] = key(
+        (0.0, 1.0), "sampling temperatures of a model, such as [0,0.4,1]; 0 is greedy"
+    )
+    seed: int = key(0, "keys the drawn panel and every draw of the policy", minimum=0)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "where a model runs; auto takes a GPU if there is one")
+    batch: int = key(128, "episodes played at a time; more need more memory", unit="episodes", minimum=1)
+    out: str = key(
+        "", "a folder to keep every episode and the scores in; given again, it continues an unfinished evaluation"
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a configuration stands for: the panel and its environments, and where the model is (empty for a player)."""
+
+    make_env: partial[TextEnv]
+    panel: Panel
+    data: str
+    model_path: str
+
+
+def main(config: EvalConfig) -> int:
+    """Runs the command."""
+    inputs = check(config)
+    facts = facts_of(config, inputs)
+    from evals.evaluation import EvaluationFolder
+
+    folder = EvaluationFolder.check(Path(config.out), facts) if config.out else None
+    policy: Callable[[float | None], Policy]
+    if inputs.model_path:
+        policy, loaded, line = _load(config, inputs.model_path)
+        facts |= loaded
+    else:
+        policy, line = lambda temperature: ScriptedPolicy(config.policy.name), f"policy: {config.policy.name}, scripted"
+    lines = [line, f"data: {inputs.data}", f"panel: {inputs.panel}"]
+    if folder is not None:
+        folder.open(facts)
+    return _play(config, inputs, policy, folder, lines)
+
+
+def check(config: EvalConfig) -> _Inputs:
+    """Finds what can be wrong with the arguments, before anything slow and before anything is written.
+
+    Raises:
+        InputError: a name, a value, the data, the delta's file or the model's folder cannot be used.
+    """
+    if not config.temperatures or not all(value >= 0 and math.isfinite(value) for value in config.temperatures):
+        raise InputError(f"temperatures must be numbers of at least 0, got {list(config.temperatures)}.")
+    make_env, panel = choose(config.env, config.panel, _split(config), config.seed, config.tasks)
+    env = make_env()
+    if config.policy.name in env.players:
+        if config.delta:
+            raise InputError(f"delta= changes a model, but policy={config.policy.name} is a scripted player.")
+        return _Inputs(make_env, panel, env.describe_data(), "")
+    if not config.policy.path:
+        error = unknown("policy", config.policy.name, {*env.players, *presets.names("model")})
+        raise InputError(f"{error} Or {_MODEL}.")
+    path = locate_model(config.policy.path, "policy")
+    if config.delta and not Path(config.delta).is_file():
+        raise InputError(f"delta={config.delta}: no such file.")
+    return _Inputs(make_env, panel, env.describe_data(), path)
+
+
+def _split(config: EvalConfig) -> str:
+    """The split asked for by `split=` or `env.split=`, else the environment's own choice."""
+    defaults = {field.name: field.default for field in fields(config_class(config.env.name))}
+    given = options_of(config.env).get("split")
+    if config.split or given != defaults.get("split"):
+        return config.split or str(given)
+    return make_from(config.env).evaluation_split
+
+
+def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
+    """What tells this evaluation from others: rows of evaluations that agree in all of it may stand in one file."""
+    model = {"max_reply_tokens": config.policy.max_reply_tokens} if inputs.model_path else {}
+    return {
+        "env": config.env.name,
+        "options": inputs.make_env.keywords,
+        "policy": config.policy.name,
+        **model,
+        "seed": config.seed,
+        "temperatures": _temperatures(config, inputs),
+        "panel": inputs.panel.as_json(),
+        "data": inputs.data,
+    }
+
+
+def _temperatures(config: EvalConfig, inputs: _Inputs) -> list[float | None]:
+    return list(dict.fromkeys(config.temperatures)) if inputs.model_path else [None]
+
+
+def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Policy], dict[str, Any], str]:
+    """Loads the model and lays the delta over it.
+
+    Returns:
+        What makes its policy at a temperature, its hashes, and a line that describes it.
+
+    Raises:
+        InputError: it cannot be loaded, or the delta was made for another model.
+    """
+    quiet()
+    from agents import deltas
+    from agents.policies.transformers import Sampling, TransformersPolicy, load
+
+    device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
+    tensors, card = deltas.load(Path(config.delta)) if config.delta else ({}, None)
+    model, tokenizer = load(path, device, dtype)
+    facts = {"dtype": str(dtype), "base_sha256": deltas.base_fingerprint(model), "delta_sha256": None}
+    name, line = config.policy.name, f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
+    if card is not None:
+        deltas.verify(model, tensors, card)
+        deltas.apply(model, tensors)
+        facts["delta_sha256"] = card.tensors_sha256
+        name, line = f"{name} with delta", f"{line}, with the delta of layer {card.target} from {config.delta}"
+
+    def policy(temperature: float | None) -> Policy:
+        sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
+        return TransformersPolicy(model, tokenizer, sampling, name=name)
+
+    return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"
+
+
+def _play(
+    config: EvalConfig,
+    inputs: _Inputs,
+    policy: Callable[[float | None], Policy],
+    folder: EvaluationFolder | None,
+    lines: list[str],
+) -> int:
+    from evals import evaluation, score_tables
+    from evals.screen import Screen
+    from evals.stopping import Stop, StoppedError
+
+    if folder is not None:
+        save(replace(config, out=""), folder / evaluation.CONFIG)
+    screen = Screen(folder / evaluation.LOG if folder is not None else None)
+    for line in lines:
+        screen.print(line)
+    job = evaluation.Evaluation(
+        inputs.make_env, inputs.panel, policy, _temperatures(config, inputs), config.seed, config.batch
+    )
+    stop = Stop()
+    with stop.listening():
+        try:
+            played, seconds = evaluation.evaluate(job, screen, stop, folder)
+        except StoppedError:
+            go_on = "Give out=DIR to be able to go on." if folder is None else "The same command goes on."
+            screen.print(f"stopped. {go_on}")
+            return 130
+    screen.print(score_tables.overall(played))
+    screen.print(score_tables.by_type(played))
+    _say_errors(played, screen)
+    count = sum(len(episodes) for episodes in played.values())
+    screen.print(f"{count} episodes in {seconds:.1f} seconds")
+    if folder is not None:
+        screen.print(f"kept in {folder.path}: {evaluation.SCORE}, {evaluation.EPISODES}, {evaluation.LOG}")
+    return 0
+
+
+def _say_errors(played: Mapping[float | None, Any], screen: Screen) -> None:
+    """Shows the first error of an environment: a count alone helps nobody."""
+    broken = [episode for episodes in played.values() for episode in episodes if episode.error is not None]
+    if broken:
+        screen.print(f"The environment broke {len(broken)} episodes. Task {broken[0].key.task}: {broken[0].error}")
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            "python -m evals.run",
+            EvalConfig,
+            main,
+            description="Scores a policy on a panel of tasks: success with 95 % intervals, in all and by kind of task.",
+        )
+    )

@@ -1,0 +1,166 @@
+"""The report is built from a run folder, stands alone and escapes what it shows."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from envs.command import run_command
+from evals.report import ReportConfig, build, main
+from tests.evals.run_folder import summary, write
+
+VOID = {"meta", "line", "circle", "polyline", "polygon", "rect"}
+HOSTILE = "</pre></td><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and keeps names, attributes and text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_shows_every_part_of_a_full_run(tmp_path: Path) -> None:
+    path = build(write(tmp_path / "run", summary()))
+    assert path == tmp_path / "run" / "report.html"
+    page = Page(path)
+    assert [page.names.count(name) for name in ("h1", "svg", "main")] == [1, 3, 1]
+    for shown in (
+        "Training block 4 alone raised success from 33.0 % to 46.0 % of 300 held-out tasks",
+        "Contribution, the share of full training's gain that the layer reached: 0.77",
+        "98,624",
+        "< 0.0001",
+        "equal wall clock: full",
+        "An update of the layer took 0.55 of the time of a full one",
+        "1.5 GiB",
+        "Block 4 scored highest.",
+        "python -m training.run config=run/config.yaml out=run-again",
+        "SHA-256 0123456789ab",
+    ):
+        assert shown in page.text
+    assert [entry.name for entry in tmp_path.rglob("*.part")] == []
+
+
+def test_is_the_same_every_time(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", summary())
+    first = build(folder).read_bytes()
+    assert build(folder).read_bytes() == first
+
+
+def test_refers_to_nothing_outside(tmp_path: Path) -> None:
+    path = build(write(tmp_path / "run", summary()))
+    page = Page(path)
+    assert not {"script", "link", "img", "iframe", "object", "base", "a"} & set(page.names)
+    assert not {"src", "href", "xlink:href", "action", "data"} & {name for name, _ in page.attributes}
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    text = path.read_text(encoding="utf-8")
+    assert [word for word in ("://", "url(", "@import", str(tmp_path)) if word in text] == []
+
+
+def test_suits_light_dark_and_phones(tmp_path: Path) -> None:
+    text = build(write(tmp_path / "run", summary())).read_text(encoding="utf-8")
+    assert "@media (prefers-color-scheme: dark)" in text
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+
+
+def test_escapes_hostile_strings(tmp_path: Path) -> None:
+    content = summary()
+    for name in ("env", "model", "algorithm", "data"):
+        content[name] = HOSTILE
+    content["panel"]["name"] = content["layer"]["selector"] = HOSTILE
+    content["contribution"] = {"value": None, "interval": None, "why_null": HOSTILE}
+    folder = write(tmp_path / "a'b\"<i>&", content)
+    layers = json.loads((folder / "layers.json").read_text())
+    layers |= {"selector": HOSTILE, "why": HOSTILE, "chosen": [4]}
+    layers["blocks"][0]["details"] = {HOSTILE: HOSTILE}
+    (folder / "layers.json").write_text(json.dumps(layers))
+    (folder / "config.yaml").write_text(HOSTILE)
+    page = Page(build(folder))
+    assert not {"script", "img"} & set(page.names)
+    assert page.names.count("i") == 2  # the two keys of the legend, none from the folder's name
+    assert page.text.count(HOSTILE) >= 10
+
+
+def test_a_run_without_the_full_arm(tmp_path: Path) -> None:
+    content = summary()
+    content["arms"].pop("full")
+    content["paired"] = {"layer_vs_base": content["paired"]["layer_vs_base"]}
+    content["contribution"] = content["equal_tokens"] = None
+    content["cost"] = {"layer": content["cost"]["layer"], "selection_seconds": None, "update_ratio": None}
+    folder = write(tmp_path / "run", content)
+    (folder / "layers.json").unlink()
+    (folder / "metrics.jsonl").unlink()
+    page = Page(build(folder))
+    assert page.names.count("svg") == 1
+    assert "Contribution is undefined" in page.text
+    for absent in ("Learning curves", "Choice of the layer", "At equal budgets", "An update of the layer"):
+        assert absent not in page.text
+
+
+def test_an_unscored_choice_has_no_chart(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", summary())
+    layers = {"selector": "number", "chosen": [5], "why": "Given.", "blocks": [{"index": 5, "score": None}]}
+    (folder / "layers.json").write_text(json.dumps(layers))
+    page = Page(build(folder))
+    assert page.names.count("svg") == 2
+    assert "5 (chosen)" in page.text
+
+
+def command(*argv: str) -> int:
+    return run_command("python -m evals.report", ReportConfig, main, description="", argv=argv)
+
+
+def test_the_command_rebuilds_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "run", summary())
+    assert command(f"run={folder}") == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert (folder / "report.html").stat().st_size > 5000
+
+
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unfinished = write(tmp_path / "unfinished", summary())
+    (unfinished / "summary.json").unlink()
+    broken = write(tmp_path / "broken", summary())
+    (broken / "metrics.jsonl").write_text('{"arm": "layer"')
+    listed = write(tmp_path / "listed", summary())
+    (listed / "layers.json").write_text("[]")
+    for argv, message in (
+        ([], "Write run=DIR"),
+        (["runs=x"], "Did you mean 'run'"),
+        ([f"run={tmp_path / 'nowhere'}"], "holds no summary.json"),
+        ([f"run={unfinished}"], "holds no summary.json, so no finished run"),
+        ([f"run={broken}"], "metrics.jsonl, line 1, of the run is not valid JSON"),
+        ([f"run={listed}"], "layers.json of the run must hold a JSON object, not list"),
+    ):
+        assert command(*argv) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err
+        assert printed.err.count("\n") == 1
+        assert printed.out == ""
+    assert list(tmp_path.rglob("report.html*")) == []
