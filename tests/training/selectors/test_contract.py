@@ -1,0 +1,107 @@
+"""What every layer selector keeps, found by itself in `training/selectors/`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from agents.policies.transformers import Sampling, TransformersPolicy
+from agents.targets import SELECTED, Target, select
+from envs.errors import InputError
+from tests.agents.models import byte_tokenizer
+from tests.training.guessing import Guess, small_model
+from training import selectors
+from training.advantages import gigpo
+from training.batches import TrainingRow
+from training.collect import Estimator, collect, iteration_keys
+from training.selectors import Choice, Probe
+
+BLOCKS = 4
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[list[TrainingRow]]:
+    """Six groups of four real episodes."""
+    policy = TransformersPolicy(small_model(BLOCKS), byte_tokenizer(), Sampling(1.0, 4))
+    rows = collect(
+        Guess, policy, iteration_keys(Guess(), 0, 0, 6, 4), Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
+    ).rows
+    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+
+
+def probe(groups: list[list[TrainingRow]], seed: int = 0, micro_batch_tokens: int = 200) -> Probe:
+    model = small_model(BLOCKS)
+    return Probe(
+        model=model,
+        num_blocks=BLOCKS,
+        groups=lambda: groups,
+        device=model.device,
+        temperature=1.0,
+        micro_batch_tokens=micro_batch_tokens,
+        seed=seed,
+    )
+
+
+def weights(model: torch.nn.Module) -> dict[str, bytes]:
+    return {name: value.detach().numpy().tobytes() for name, value in model.state_dict().items()}
+
+
+def test_every_file_is_a_name_of_the_command_line():
+    assert set(selectors.names()) == set(SELECTED)
+
+
+def test_an_unknown_selector_is_refused():
+    with pytest.raises(InputError, match="Did you mean 'random'"):
+        selectors.find("randon")
+
+
+@pytest.mark.parametrize("name", selectors.names())
+class TestContract:
+    def choose(self, name: str, groups: list[list[TrainingRow]], seed: int = 0) -> tuple[Choice, Probe]:
+        given = probe(groups, seed)
+        return selectors.find(name)(given), given
+
+    def test_the_choice_is_among_the_blocks_and_says_why(self, name: str, groups: list[list[TrainingRow]]):
+        for seed in range(5):
+            choice, _ = self.choose(name, groups, seed)
+            assert choice.selector == name
+            assert choice.indices
+            assert list(choice.indices) == sorted(set(choice.indices))
+            assert set(choice.indices) <= set(range(BLOCKS))
+            assert choice.why.strip()
+            assert "\n" not in choice.why
+
+    def test_every_block_has_a_score_or_none(self, name: str, groups: list[list[TrainingRow]]):
+        choice, _ = self.choose(name, groups)
+        assert [block.index for block in choice.blocks] == list(range(BLOCKS))
+        scored = [block.score is not None for block in choice.blocks]
+        assert all(scored) or not any(scored)
+        assert all(np.isfinite(block.score) for block in choice.blocks if block.score is not None)
+        content = json.loads(json.dumps(choice.as_json({"seconds": 1.0}), allow_nan=False))
+        assert set(content) == {"selector", "chosen", "why", "blocks", "cost"}
+
+    def test_the_model_is_left_as_it_was(self, name: str, groups: list[list[TrainingRow]]):
+        _, given = self.choose(name, groups)
+        assert weights(given.model) == weights(small_model(BLOCKS))
+        assert all(value.grad is None for value in given.model.parameters())
+
+    def test_the_same_probe_gives_the_same_choice(self, name: str, groups: list[list[TrainingRow]]):
+        torch.manual_seed(1)
+        first, _ = self.choose(name, groups, 7)
+        torch.manual_seed(2)
+        second, _ = self.choose(name, groups, 7)
+        assert first == second
+
+    def test_a_probe_without_episodes_has_a_choice_too(self, name: str, groups: list[list[TrainingRow]]):
+        choice, _ = self.choose(name, [])
+        assert set(choice.indices) <= set(range(BLOCKS))
+
+    def test_training_can_follow(self, name: str, groups: list[list[TrainingRow]]):
+        choice, given = self.choose(name, groups)
+        trained = select(given.model, Target(choice.indices))
+        given.model(torch.tensor([[1, 2, 3]])).logits.sum().backward()
+        assert {key for key, value in given.model.named_parameters() if value.grad is not None} == set(trained)

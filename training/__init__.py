@@ -1,0 +1,1 @@
+"""The only place with gradients: the trainer, its loss, advantages and layer choice."""

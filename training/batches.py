@@ -1,0 +1,143 @@
+"""From episodes with advantages to padded micro-batches, and the model's log-probabilities on them.
+
+A row is one episode as one growing token sequence (agents.rows). Micro-batches hold rows of similar length up to a
+token budget, padding included. The output head runs on the positions that predict a sampled token and on no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from agents.rows import Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+
+@dataclass
+class TrainingRow:
+    """A row and what the loss needs for each of its sampled tokens.
+
+    Attributes:
+        row: the token sequence.
+        advantages: the advantage of each sampled token's turn, in order, (S,).
+        old: log-probability of each sampled token under the weights that sampled, (S,).
+        reference: the same under the reference policy, (S,), or None.
+        task: the task its group shares.
+        weight: weight of each sampled token in the loss of its update.
+    """
+
+    row: Row
+    advantages: NDArray[np.float32]
+    old: NDArray[np.float32]
+    reference: NDArray[np.float32] | None = None
+    task: str = ""
+    weight: float = 0.0
+
+    @property
+    def num_sampled(self) -> int:
+        """Number of sampled tokens S."""
+        return len(self.old)
+
+
+@dataclass
+class MicroBatch:
+    """Rows padded on the right to one length.
+
+    Attributes:
+        rows: the rows, B of them.
+        tokens_BT: ids.
+        predicts_BT: True where the next token was sampled.
+        targets_S: all sampled ids, row by row.
+    """
+
+    rows: list[TrainingRow]
+    tokens_BT: torch.Tensor
+    predicts_BT: torch.Tensor
+    targets_S: torch.Tensor
+
+    def column(self, name: str) -> torch.Tensor:
+        """One of "advantages", "old", "reference" over all sampled tokens, row by row, (S,)."""
+        values = np.concatenate([getattr(row, name) for row in self.rows]).astype(np.float32)
+        return torch.from_numpy(values).to(self.tokens_BT.device)
+
+    def weights(self) -> torch.Tensor:
+        """Each sampled token's weight in the loss, (S,)."""
+        weights = np.concatenate([np.full(row.num_sampled, row.weight, dtype=np.float32) for row in self.rows])
+        return torch.from_numpy(weights).to(self.tokens_BT.device)
+
+
+def micro_batches(rows: Sequence[TrainingRow], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:
+    """Splits rows into micro-batches of at most `max_tokens` padded tokens (at least one row each), longest rows first.
+
+    The longest come first so that a run that does not fit in memory says so at once.
+    """
+    ordered = sorted(rows, key=lambda row: -len(row.row.tokens))
+    start = 0
+    while start < len(ordered):
+        longest = len(ordered[start].row.tokens)
+        count = max(1, max_tokens // longest)
+        yield _pad(ordered[start : start + count], longest, device)
+        start += count
+
+
+def _pad(rows: list[TrainingRow], length: int, device: torch.device) -> MicroBatch:
+    tokens = np.zeros((len(rows), length), dtype=np.int64)
+    predicts = np.zeros((len(rows), length), dtype=bool)
+    for index, training_row in enumerate(rows):
+        size = len(training_row.row.tokens)
+        tokens[index, :size] = training_row.row.tokens
+        predicts[index, : size - 1] = training_row.row.sampled[1:]
+    targets = np.concatenate([row.row.tokens[row.row.sampled] for row in rows])
+    return MicroBatch(
+        rows,
+        torch.from_numpy(tokens).to(device),
+        torch.from_numpy(predicts).to(device),
+        torch.from_numpy(np.asarray(targets, dtype=np.int64)).to(device),
+    )
+
+
+@contextmanager
+def _head_on(model: PreTrainedModel, selected_BT: torch.Tensor) -> Iterator[None]:
+    """Lets the output head see the selected positions only: (B, T, D) becomes (1, S, D)."""
+
+    def gather(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (inputs[0][selected_BT].unsqueeze(0), *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def sampled_logprobs(
+    model: PreTrainedModel, batch: MicroBatch, temperature: float, *, entropy_gradient: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of the sampled tokens at the sampling temperature.
+
+    Args:
+        model: a causal language model; called at its root, so wrappers around it keep working.
+        batch: the micro-batch.
+        temperature: the temperature the tokens were sampled at.
+        entropy_gradient: whether the entropies carry a gradient too (they cost one more pass over the logits).
+
+    Returns:
+        log pi of each sampled token, (S,), in float32, with gradient where the model has one; and the entropy at each,
+        (S,) in nats.
+    """
+    with _head_on(model, batch.predicts_BT):
+        # Padding is on the right, where causal attention lets no real token see it; a mask would only cost time.
+        logits = model(input_ids=batch.tokens_BT, use_cache=False).logits[0]
+    logprobs_SV = torch.log_softmax(logits.float() / temperature, dim=-1)
+    chosen = logprobs_SV.gather(-1, batch.targets_S.unsqueeze(-1)).squeeze(-1)
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
+        entropy = -(logprobs_SV.exp() * logprobs_SV).sum(-1)
+    return chosen, entropy

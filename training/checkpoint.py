@@ -1,0 +1,48 @@
+"""Checkpoints of an arm's training at iteration boundaries: masters, moments and counters, without pickle.
+
+Random draws are keyed by iteration, so no generator state belongs to a checkpoint. The tensors and the counters are one
+safetensors file, written aside and renamed: a checkpoint is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from envs.errors import InputError
+
+
+def save(path: Path, tensors: Mapping[str, torch.Tensor], counters: Mapping[str, Any]) -> None:
+    """Writes a checkpoint.
+
+    Args:
+        path: the file.
+        tensors: what `MasterAdamW.export` gave, or any named tensors.
+        counters: JSON-able values.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".part")
+    save_file(dict(tensors), str(aside), metadata={"counters": json.dumps(dict(counters), sort_keys=True)})
+    aside.replace(path)
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Reads a checkpoint.
+
+    Raises:
+        InputError: the file is cut or is no checkpoint.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            counters = json.loads((file.metadata() or {})["counters"])
+            return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"the checkpoint {path} cannot be read ({error}). Delete it to start that arm again."
+        ) from error

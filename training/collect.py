@@ -1,0 +1,139 @@
+"""One rollout turned into training rows: tasks, episodes, advantages.
+
+Which tasks an iteration plays and every draw inside its episodes follow from (seed, iteration) alone, so that arms
+compared with each other see the same tasks and a resumed run continues as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from agents.draws import stream_seed
+from agents.rollout import rollout
+from agents.rows import row as assemble
+from agents.types import Episode, EpisodeKey, Policy, StopReason
+from envs.types import TextEnv
+from training.batches import TrainingRow
+
+
+def iteration_keys(env: TextEnv, seed: int, iteration: int, tasks: int, group_size: int) -> list[EpisodeKey]:
+    """The episodes of one iteration: `tasks` new tasks, `group_size` members each."""
+    names = env.sample_tasks(stream_seed(seed, "training"), (iteration + 1) * tasks)[iteration * tasks :]
+    return [EpisodeKey(seed, iteration, name, member) for name in names for member in range(group_size)]
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An advantage estimator with its options.
+
+    Attributes:
+        module: a module of `training.advantages`.
+        config: its `Config`.
+        success_reward: what the environment's reward of 1 is worth.
+        invalid_penalty: subtracted for a turn whose action was invalid (see the estimators on how).
+    """
+
+    module: ModuleType
+    config: Any
+    success_reward: float
+    invalid_penalty: float
+
+    def advantages(self, episodes: Sequence[Episode]) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+        """One advantage a turn, as one array an episode. Episodes of one (iteration, task) form a group."""
+        turns = self.columns(episodes)
+        flat = self.module.advantages(turns, self.config)
+        ends = np.cumsum([len(episode.turns) for episode in episodes])
+        return list(np.split(flat, ends[:-1]))
+
+    def columns(self, episodes: Sequence[Episode]) -> Mapping[str, np.ndarray[Any, Any]]:
+        """The flat columns the estimators read, one entry a turn in play order."""
+        turns = [(index, episode, turn) for index, episode in enumerate(episodes) for turn in episode.turns]
+        return {
+            "group": np.array([f"{episode.key.iteration}/{episode.key.task}" for _, episode, _ in turns], dtype=object),
+            "episode": np.array([index for index, _, _ in turns], dtype=np.int64),
+            "anchor": np.array([turn.anchor for _, _, turn in turns], dtype=object),
+            "reward": np.array([self.success_reward * turn.reward for _, _, turn in turns], dtype=np.float64),
+            "penalty": np.array(
+                [0.0 if turn.valid else self.invalid_penalty for _, _, turn in turns], dtype=np.float64
+            ),
+        }
+
+
+@dataclass
+class Collected:
+    """What one rollout gave.
+
+    Attributes:
+        episodes: all episodes, failed ones included.
+        rows: one row for each episode that sampled anything.
+        metrics: success, reward and the like over the episodes.
+    """
+
+    episodes: list[Episode]
+    rows: list[TrainingRow]
+    metrics: dict[str, float]
+
+
+def collect(
+    make_env: Callable[[], TextEnv],
+    policy: Policy,
+    keys: Sequence[EpisodeKey],
+    estimator: Estimator,
+    *,
+    policy_version: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Collected:
+    """Plays the episodes, estimates advantages and assembles rows. `progress` is told 1 as each episode ends."""
+
+    def ended(episode: Episode) -> None:
+        if progress is not None:
+            progress(1)
+
+    episodes = rollout(make_env, policy, keys, policy_version=policy_version, ended=ended)
+    return from_episodes(episodes, estimator)
+
+
+def from_episodes(episodes: list[Episode], estimator: Estimator) -> Collected:
+    """Advantages and rows of played episodes. Episodes the environment broke are counted and left out."""
+    usable = [episode for episode in episodes if episode.stop is not StopReason.ERROR and episode.num_sampled_tokens]
+    advantages = estimator.advantages(usable) if usable else []
+    rows = []
+    for episode, per_turn in zip(usable, advantages, strict=True):
+        row = assemble(episode)
+        turn_of_sampled = row.turn[row.sampled]
+        rows.append(
+            TrainingRow(
+                row=row,
+                advantages=per_turn[turn_of_sampled].astype(np.float32),
+                old=row.logprobs[row.sampled].astype(np.float32),
+                task=episode.key.task,
+            )
+        )
+    row_tokens = {"row_tokens": sum(len(row.row.tokens) for row in rows)}
+    return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens)
+
+
+def _metrics(
+    episodes: Sequence[Episode], advantages: Sequence[np.ndarray[Any, Any]], usable: Sequence[Episode]
+) -> dict[str, float]:
+    signal: dict[tuple[int, str], bool] = {}
+    for episode, per_turn in zip(usable, advantages, strict=True):
+        group = (episode.key.iteration, episode.key.task)
+        signal[group] = signal.get(group, False) or bool(np.any(per_turn != 0.0))
+    num_turns = max(sum(len(episode.turns) for episode in episodes), 1)
+    count = max(len(episodes), 1)
+    return {
+        "success": sum(episode.won for episode in episodes) / count,
+        "reward": sum(episode.total_reward for episode in episodes) / count,
+        "zero_groups": 1.0 - sum(signal.values()) / len(signal) if signal else 1.0,
+        "invalid_actions": sum(not turn.valid for episode in episodes for turn in episode.turns) / num_turns,
+        "mean_turns": num_turns / count,
+        "context_stops": sum(episode.stop is StopReason.CONTEXT for episode in episodes),
+        "errors": sum(episode.stop is StopReason.ERROR for episode in episodes),
+        "sampled_tokens": sum(episode.num_sampled_tokens for episode in episodes),
+    }

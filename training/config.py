@@ -1,0 +1,99 @@
+"""The configuration of the main job, `python -m training.run`.
+
+Defaults follow the published GiGPO code for ALFWorld (arXiv 2505.10978; langfengQ/verl-agent) where it says something;
+the number of tasks and iterations is cut to what two CPU cores do in minutes. Learning rates belong to a model and live
+in its preset, found once on tuning tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from agents import models
+from envs.config_schema import Group, group, key
+from envs.registry import environment_key
+from training import advantages
+
+
+@dataclass(frozen=True)
+class ModelConfig(models.ModelConfig):
+    """The policy's language model."""
+
+    prompt: Literal["auto", "plain", "chat"] = key(
+        "auto",
+        "how a turn is written: plain text, or the tokenizer's chat template; auto takes the latter if there is one",
+    )
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = key("auto", "attention implementation")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One arm's rollouts and updates."""
+
+    groups: int = key(8, "tasks an iteration", unit="tasks", minimum=1)
+    group_size: int = key(8, "episodes of each task", unit="episodes", minimum=2)
+    updates: int = key(4, "optimizer updates an iteration, each on its share of the episodes", minimum=1)
+    temperature: float = key(1.0, "sampling temperature of the rollouts", minimum=0.01)
+    success_reward: float = key(10.0, "what the environment's reward of 1 is worth")
+    invalid_penalty: float = key(0.1, "taken off for a turn whose action is invalid", minimum=0)
+    learning_rate: float = key(5e-6, "of the layer arm", unit="an update", minimum=0)
+    full_learning_rate: float = key(1e-6, "of the full-parameter arm", unit="an update", minimum=0)
+    warmup_updates: int = key(0, "updates over which the learning rate rises from 0", unit="updates", minimum=0)
+    beta1: float = key(0.9, "AdamW's decay of the first moment", minimum=0, maximum=1)
+    beta2: float = key(0.999, "AdamW's decay of the second moment", minimum=0, maximum=1)
+    weight_decay: float = key(0.0, "AdamW's decoupled weight decay", minimum=0)
+    max_grad_norm: float = key(1.0, "gradients are scaled down to this norm", minimum=0)
+    clip_low: float = key(0.2, "the probability ratio is clipped at 1 - clip_low", minimum=0, maximum=1)
+    clip_high: float = key(0.2, "the probability ratio is clipped at 1 + clip_high", minimum=0)
+    beta: float = key(0.01, "weight of the KL divergence (k3) from the starting policy in the loss", minimum=0)
+    entropy_bonus: float = key(0.0, "weight of the entropy, subtracted from the loss", unit="a nat", minimum=0)
+    aggregation: Literal[
+        "token_mean", "sequence_mean_token_mean", "sequence_mean_token_sum", "sequence_mean_token_sum_norm"
+    ] = key("token_mean", "how the losses of tokens are summed")
+    aggregation_length: int = key(
+        512, "the constant that sequence_mean_token_sum_norm divides by", unit="tokens", minimum=1
+    )
+    micro_batch_tokens: int = key(16384, "most tokens in one forward pass, padding included", unit="tokens", minimum=1)
+    checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, more time")
+
+
+def _model_path(name: str) -> Mapping[str, Any] | None:
+    """A model that is no preset is a folder or a hub id."""
+    return {"model": {"path": name}} if models.is_path(name) else None
+
+
+_MODEL = Group(
+    "tiny", ModelConfig, accept=_model_path, hint="Or a folder, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct."
+)
+_ALGORITHM = Group("gigpo", lambda name: advantages.find(name).Config, names=advantages.names)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All keys of the main job."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
+
+    env: Any = environment_key("the world to learn")
+    model: ModelConfig = group("the policy to start from", _MODEL)
+    algorithm: Any = group("the advantage estimator", _ALGORITHM)
+    recipe: str = key("", "a preset that may set any key and choose the presets above", presets="recipe")
+    layer: str = key(
+        "auto",
+        "what is trained: auto (probes and chooses), middle, middle:N, random, last, a block's number (5), a list or "
+        "range (2,5 or 2-5), or full",
+    )
+    iterations: int = key(30, "rollouts of each arm, each followed by its updates", unit="iterations", minimum=0)
+    compare: Literal["full", "none"] = key("full", "the arm to compare with: every parameter trained, or none")
+    seed: int = key(0, "keys every random draw of the run", minimum=0, maximum=2**32 - 1)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "where the model runs; auto takes a GPU if there is one")
+    panel: str = key("", "a fixed panel of evaluation tasks; by default one is drawn from the seed", presets="panel")
+    panel_tasks: int = key(300, "size of the drawn panel", unit="tasks", minimum=1)
+    tuning_tasks: int = key(
+        128, "tasks for choosing each arm's temperature, apart from the panel", unit="tasks", minimum=1
+    )
+    out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
+    resume: str = key("", "a run folder to continue")
+    train: TrainConfig = field(default_factory=TrainConfig)

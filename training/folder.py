@@ -1,0 +1,53 @@
+"""The run folder: fixed file names, the only interface between training, evaluation, reports and people.
+
+A folder belongs to one run: another run is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envs.errors import InputError
+from evals.folder import Folder
+
+CONFIG, METRICS, EPISODES, LAYERS = "config.yaml", "metrics.jsonl", "episodes.jsonl", "layers.json"
+DELTA, SUMMARY, REPORT, LOG, STATE = "delta.safetensors", "summary.json", "report.html", "log.txt", "state.json"
+
+
+class RunFolder(Folder):
+    """One run's folder.
+
+    Args:
+        path: where it is.
+    """
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Makes a new run folder.
+
+        Raises:
+            InputError: the folder holds another run, something else, or cannot be written.
+        """
+        if path.exists() and not path.is_dir():
+            raise InputError(f"out={path} is a file; a folder is needed.")
+        if path.is_dir() and any(path.iterdir()):
+            what = "another run" if (path / CONFIG).exists() else "other files"
+            go_on = f", or resume={path} to go on with it" if what == "another run" else ""
+            raise InputError(f"out={path} already holds {what}. Choose an empty or new folder{go_on}.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / LOG).touch()
+        except OSError as error:
+            raise InputError(f"out={path} cannot be written: {error.strerror}.") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Opens the folder of an earlier run.
+
+        Raises:
+            InputError: there is no run in it.
+        """
+        if not (path / CONFIG).is_file():
+            raise InputError(f"resume={path}: no run there (it has no {CONFIG}).")
+        return cls(path)

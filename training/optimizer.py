@@ -1,0 +1,77 @@
+"""AdamW whose weights and moments are float32 whatever the model's dtype.
+
+At learning rates near 1e-6 a bfloat16 weight would never move: the step is smaller than half its spacing. So the
+optimizer keeps a float32 master copy of every trained tensor that is stored in a shorter dtype; the model gets the
+rounded values. Float32 models are their own masters. The state is exported by parameter name as plain tensors, without
+pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class MasterAdamW(torch.optim.AdamW):
+    """AdamW over named parameters with float32 masters (decoupled weight decay, arXiv 1711.05101).
+
+    Args:
+        parameters: the trained parameters by name.
+        **options: `torch.optim.AdamW` options (lr, betas, eps, weight_decay).
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], **options: Any) -> None:  # noqa: ANN401
+        self._parameters = dict(parameters)
+        self._masters = {
+            name: parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float().clone())
+            for name, parameter in self._parameters.items()
+        }
+        super().__init__(list(self._masters.values()), **options)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update of the masters, then of the model's own tensors."""
+        del closure
+        shorter = [(self._parameters[name], master) for name, master in self._masters.items()]
+        shorter = [(parameter, master) for parameter, master in shorter if parameter is not master]
+        for parameter, master in shorter:
+            master.grad = None if parameter.grad is None else parameter.grad.float()
+        super().step()
+        for parameter, master in shorter:
+            parameter.copy_(master)
+            master.grad = None
+
+    def state_bytes(self) -> int:
+        """Bytes held by masters (where they are copies) and moments."""
+        masters = sum(
+            master.numel() * 4 for name, master in self._masters.items() if master is not self._parameters[name]
+        )
+        return masters + sum(master.numel() * 8 for master in self._masters.values())
+
+    def export(self) -> dict[str, torch.Tensor]:
+        """Masters, moments and step counts by name: all that an exact resume needs."""
+        tensors = {}
+        for name, master in self._masters.items():
+            tensors[f"master/{name}"] = master.detach()
+            state = self.state.get(master, {})
+            tensors.update({f"{key}/{name}": value for key, value in state.items()})
+        return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Takes back what `export` gave; the model's tensors follow their masters."""
+        for name, master in self._masters.items():
+            master.copy_(tensors[f"master/{name}"])
+            self._parameters[name].copy_(master)
+            state = {
+                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
+            }
+            if state:
+                # Copies: the optimizer works in place, and what was given may be kept for another restore.
+                self.state[master] = {
+                    key: value.clone() if key == "step" else value.to(master.device, copy=True)
+                    for key, value in state.items()
+                }

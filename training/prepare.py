@@ -1,0 +1,103 @@
+"""From a configuration to everything a run works with.
+
+`check` finds what can be wrong with the arguments, without importing torch and without writing anything; `open_run` then
+loads the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.draws import stream_seed
+from agents.models import choose_device, choose_dtype, locate_model, quiet
+from agents.targets import parse
+from envs.registry import make_from
+from envs.types import TextEnv
+from evals.panels import Panel, choose, draw
+from training.config import RunConfig
+from training.folder import LOG, RunFolder
+
+if TYPE_CHECKING:
+    from training.arms import Run
+
+TUNING = "tuning"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a configuration stands for.
+
+    Attributes:
+        config: the configuration.
+        model_path: folder or hub id of the model.
+        train_env: makes an environment of the training split.
+        panel_env: makes an environment of the panel's split.
+        tuning: the tasks for choosing temperatures, apart from those that training plays.
+        panel: the evaluation tasks.
+        data: which data is used for what.
+    """
+
+    config: RunConfig
+    model_path: str
+    train_env: Callable[[], TextEnv]
+    panel_env: Callable[[], TextEnv]
+    tuning: Panel
+    panel: Panel
+    data: dict[str, str]
+
+
+def check(config: RunConfig) -> Inputs:
+    """Resolves model, layer, data and tasks.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    train_env = partial(make_from, config.env)
+    env = train_env()
+    model_path = locate_model(config.model.path)
+    check_layer(config.layer, model_path)
+    panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
+    trained = env.sample_tasks(stream_seed(config.seed, "training"), config.iterations * config.train.groups)
+    tuning = draw(env, TUNING, stream_seed(config.seed, TUNING), config.tuning_tasks, excluding=trained)
+    data = {"training": env.describe_data(), "evaluation": panel_env().describe_data()}
+    return Inputs(config, model_path, train_env, panel_env, tuning, panel, data)
+
+
+def check_layer(layer: str, model_path: str) -> None:
+    """Checks `layer=` against the number of blocks that a local model's config.json states.
+
+    Raises:
+        InputError: the model has no such layer.
+    """
+    file = Path(model_path) / "config.json"
+    if file.is_file():
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        num_blocks = settings.get("num_hidden_layers", settings.get("n_layer", 0))
+        if num_blocks:
+            parse(layer, num_blocks)
+
+
+def open_run(inputs: Inputs, folder: RunFolder, *, echo: bool = True) -> Run:
+    """Loads the model and says what the run works with; in the log alone if `echo` is False."""
+    quiet()
+    from agents.policies.transformers import load
+    from evals.screen import Screen
+    from evals.stopping import Stop
+    from training.arms import Run
+
+    config, screen = inputs.config, Screen(folder / LOG, echo=echo)
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.model.dtype, inputs.model_path)
+    model, tokenizer = load(inputs.model_path, device, dtype)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    for use, line in inputs.data.items():
+        screen.print(f"{use} data: {line}")
+    screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
+    return Run(
+        config, folder, screen, Stop(), model, tokenizer, inputs.train_env, inputs.panel_env, inputs.panel, inputs.tuning
+    )

@@ -1,0 +1,88 @@
+"""`python -m training.run env=alfworld layer=auto`: the main job.
+
+Trains one layer of a language-model agent with group advantages, the full-parameter policy beside it from the same
+start on the same tasks, and compares both with the base policy on held-out tasks. What can be wrong with the arguments
+is found before anything slow is imported and before anything is written.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from envs.command import run_command
+from envs.config import load, save
+from envs.errors import InputError
+from training.config import RunConfig
+from training.folder import CONFIG, RunFolder
+from training.prepare import check, open_run
+
+RUNS = Path("runs")
+
+
+def main(config: RunConfig) -> int:
+    """Runs the command."""
+    if config.resume:
+        check_resume(sys.argv[1:])
+        folder = RunFolder.open(Path(config.resume))
+        inputs = check(load(RunConfig, [f"config={folder / CONFIG}"]))
+    else:
+        inputs = check(config)
+        folder = RunFolder.create(Path(config.out) if config.out else default_folder(config))
+        save(replace(config, out="", resume=""), folder / CONFIG)
+    print(f"run folder: {folder.path}")
+    run = open_run(inputs, folder)
+    from evals.stopping import StoppedError
+    from training.job import execute
+
+    run.screen.print("configuration: " + summary_line(inputs.config))
+    run.screen.log((folder / CONFIG).read_text(encoding="utf-8"))
+    with run.stop.listening():
+        try:
+            execute(run, inputs.data)
+        except StoppedError:
+            run.screen.print(f"stopped. Go on with: python -m training.run resume={folder.path}")
+            return 130
+    return 0
+
+
+def summary_line(config: RunConfig) -> str:
+    """The keys people look for first, on one line; the rest is in config.yaml."""
+    train = config.train
+    return (
+        f"env={config.env.name} model={config.model.name} algorithm={config.algorithm.name} layer={config.layer} "
+        f"compare={config.compare} iterations={config.iterations} of {train.groups} tasks x {train.group_size} episodes "
+        f"seed={config.seed} learning_rate={train.learning_rate:g} full_learning_rate={train.full_learning_rate:g}"
+    )
+
+
+def default_folder(config: RunConfig) -> Path:
+    """runs/<time>-<env>-<layer>, with a number behind it if that is taken."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.env.name}-{config.layer}".replace(":", "_").replace("/", "_")
+    candidates = [RUNS / name, *(RUNS / f"{name}-{number}" for number in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def check_resume(arguments: Sequence[str]) -> None:
+    """A resumed run goes on as it was begun.
+
+    Raises:
+        InputError: other keys stand beside resume=.
+    """
+    others = [word for word in arguments if not word.startswith("resume=")]
+    if others:
+        raise InputError(f"resume= goes on with the run as it was configured; leave out {others[0]!r}.")
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            "python -m training.run",
+            RunConfig,
+            main,
+            description="Trains one layer of a language-model agent, and compares it with training every parameter.",
+        )
+    )

@@ -1,0 +1,110 @@
+"""Layer selectors: each file here chooses the block to train.
+
+The file name is the name on the command line. A selector module has one function,
+
+    select(probe: Probe) -> Choice
+
+which gets a `Probe` (the starting model, the shared batch of real episodes as training rows, the seed) and returns a
+`Choice` with a score for every block, what it cost, and why. It must leave the model's weights as it found them and
+never reads the panel.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import unknown
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from training.batches import TrainingRow
+
+
+@dataclass
+class Probe:
+    """What a selector may look at.
+
+    Attributes:
+        model: the starting policy's model.
+        num_blocks: its number of blocks L.
+        groups: plays and returns the shared batch, one list of rows a group; called only by selectors that need
+            episodes.
+        device: where the model is.
+        temperature: sampling temperature of the episodes.
+        micro_batch_tokens: padded tokens a micro-batch may hold.
+        seed: the run's seed.
+    """
+
+    model: PreTrainedModel
+    num_blocks: int
+    groups: Callable[[], Sequence[Sequence[TrainingRow]]]
+    device: torch.device
+    temperature: float
+    micro_batch_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class BlockScore:
+    """One block's score.
+
+    Attributes:
+        index: the block.
+        score: higher is better; None if the selector does not score.
+        details: numbers behind the score.
+    """
+
+    index: int
+    score: float | None
+    details: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A selector's answer.
+
+    Attributes:
+        selector: its name.
+        indices: the chosen blocks, ascending.
+        why: one or two sentences.
+        blocks: every block's score, lowest block first.
+    """
+
+    selector: str
+    indices: tuple[int, ...]
+    why: str
+    blocks: tuple[BlockScore, ...]
+
+    def as_json(self, cost: dict[str, Any]) -> dict[str, Any]:
+        """The content of `layers.json`."""
+        blocks = [{"index": block.index, "score": block.score, "details": block.details} for block in self.blocks]
+        return {
+            "selector": self.selector,
+            "chosen": list(self.indices),
+            "why": self.why,
+            "blocks": blocks,
+            "cost": cost,
+        }
+
+
+def names() -> list[str]:
+    """All selectors, by file name."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> Callable[[Probe], Choice]:
+    """The `select` function of a selector.
+
+    Raises:
+        InputError: no such selector.
+    """
+    if name not in names():
+        raise unknown("selector", name, names())
+    select: Callable[[Probe], Choice] = importlib.import_module(f"{__name__}.{name}").select
+    return select

@@ -1,0 +1,357 @@
+"""The group trainer: rollout, advantages, updates of one target.
+
+`GroupTrainer` is a `transformers.Trainer`, so its callbacks and trackers come with it. Four seams differ: the loader
+yields update numbers; `_prepare_inputs` plays the rollout of an iteration when its first update is due and hands out
+that update's rows; `training_step` runs token-budgeted micro-batches whose loss is divided by the update's total, so
+that their split changes nothing; the loss is `training.loss`. TRL's trainer is not the base class because rollout,
+batching, reference, sync and checkpoint code would all have to be overridden.
+
+One *iteration* is one rollout and `updates` optimizer updates made from it, each from its own share of the episodes.
+Only the target's parameters require gradients, so autograd stops at the lowest trained block. The reference policy, if
+`beta` is not 0, is the same model with a frozen copy of the target's tensors; for the target `full` that copy is a
+second model in size. Left out: training on more than one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import TrainerControl, TrainerState
+
+from agents.policies.transformers import TransformersPolicy
+from agents.rollout import rollout
+from agents.targets import Target, select
+from agents.types import Episode
+from envs.errors import InputError
+from envs.types import TextEnv
+from training.advantages import gigpo
+from training.batches import MicroBatch, TrainingRow, micro_batches, sampled_logprobs
+from training.checkpointing import checkpointed
+from training.collect import Collected, Estimator, from_episodes, iteration_keys
+from training.loss import LossConfig, policy_loss, token_weights
+from training.memory import peak_bytes, reset_peak
+from training.optimizer import MasterAdamW
+
+
+@dataclass
+class GroupConfig(TrainingArguments):
+    """Arguments of a `GroupTrainer`, beside those of `transformers.TrainingArguments`.
+
+    Attributes:
+        iterations: rollouts to make.
+        tasks: tasks an iteration P.
+        group_size: episodes of each task G.
+        updates: optimizer updates an iteration.
+        temperature: sampling temperature of the rollouts.
+        loss: coefficients of the loss.
+        aggregation: how token losses are summed (training.loss).
+        aggregation_length: divisor of "sequence_mean_token_sum_norm", in tokens.
+        micro_batch_tokens: padded tokens a micro-batch may hold.
+        checkpointing: recompute activations in the backward pass.
+        estimator: how advantages are made; GiGPO with its defaults if None.
+        start_iteration: first iteration to play (a resumed run's next one).
+    """
+
+    output_dir: str | None = "runs/trainer"
+    iterations: int = 30
+    tasks: int = 8
+    group_size: int = 8
+    updates: int = 4
+    temperature: float = 1.0
+    loss: LossConfig = field(default_factory=LossConfig)
+    aggregation: str = "token_mean"
+    aggregation_length: int = 512
+    micro_batch_tokens: int = 16384
+    checkpointing: bool = False
+    estimator: Estimator | None = None
+    start_iteration: int = 0
+
+    def __post_init__(self) -> None:
+        """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""
+        if self.iterations < 0 or self.start_iteration < 0:
+            raise InputError(f"iterations={self.iterations}: at least 0 are needed.")
+        if (self.tasks * self.group_size) % self.updates:
+            raise InputError(
+                f"updates={self.updates} does not divide the {self.tasks * self.group_size} episodes of an iteration."
+            )
+        self.max_steps = max((self.iterations - self.start_iteration) * self.updates, 0)
+        self.per_device_train_batch_size = 1
+        self.remove_unused_columns = False
+        self.dataloader_pin_memory = False
+        self.report_to = self.report_to if self.report_to is not None else []
+        self.save_strategy, self.logging_strategy, self.disable_tqdm = "no", "no", True
+        super().__post_init__()
+
+
+@dataclass
+class IterationReport:
+    """What is known after an iteration.
+
+    Attributes:
+        iteration: its number.
+        metrics: averages over its episodes and tokens.
+        cost: seconds, tokens a second and memory.
+        collected: its episodes and rows.
+    """
+
+    iteration: int
+    metrics: dict[str, float]
+    cost: dict[str, float]
+    collected: Collected
+
+
+class GroupTrainer(Trainer):
+    """Trains one target of a causal language model with group advantages.
+
+    Args:
+        model: the model; its target's weights change in place.
+        env: makes a new environment of the training split.
+        args: see `GroupConfig`.
+        target: the trained part.
+        policy: samples with `model`, which it must share; its temperature must be `args.temperature`.
+        on_iteration: called after every iteration's last update; returning True stops training there.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        env: Callable[[], TextEnv],
+        args: GroupConfig,
+        *,
+        target: Target,
+        policy: TransformersPolicy,
+        on_iteration: Callable[[IterationReport], bool | None] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        if policy.model is not model:
+            raise InputError("the policy samples with another model than the one to be trained.")
+        if policy.sampling.temperature != args.temperature:
+            raise InputError(
+                f"the policy samples at temperature {policy.sampling.temperature:g}, "
+                f"but args.temperature={args.temperature:g}."
+            )
+        self.target = target
+        self.group_config = args
+        self.make_env = env
+        self.task_env = env()
+        self.policy = policy
+        self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
+        self.on_iteration = on_iteration
+        self.progress = progress
+        self.trained = select(model, target)
+        self.reference = (
+            {name: value.detach().clone() for name, value in self.trained.items()} if args.loss.beta else None
+        )
+        self._collected: Collected | None = None
+        self._sums: dict[str, float] = {}
+        self._rollout_seconds = 0.0
+        self._started = self._update_started = time.perf_counter()
+        if args.n_gpu > 1:
+            # On a machine with several GPUs the base class would wrap the model in DataParallel.
+            args._n_gpu = 1
+        super().__init__(model=model, args=args, callbacks=[_IterationEnd(self)])
+        if self.accelerator.num_processes > 1:
+            raise InputError(f"{self.accelerator.num_processes} processes: GroupTrainer runs on one.")
+        self.remove_callback(PrinterCallback)
+
+    def get_train_dataloader(self) -> DataLoader[int]:
+        """Numbers of the updates to make."""
+        config = self.group_config
+        updates = range(config.start_iteration * config.updates, config.iterations * config.updates)
+        return DataLoader(updates, batch_size=1, shuffle=False, collate_fn=lambda numbers: {"update": numbers[0]})  # type: ignore[arg-type]
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # noqa: ANN401
+        """AdamW over the target with float32 masters."""
+        if self.optimizer is None:
+            self.optimizer = self.master_optimizer
+        return self.optimizer
+
+    @cached_property
+    def master_optimizer(self) -> MasterAdamW:
+        """The optimizer itself, as accelerate's wrapper hides it."""
+        return MasterAdamW(
+            self.trained,
+            lr=self.args.learning_rate,
+            betas=(self.args.adam_beta1, self.args.adam_beta2),
+            eps=self.args.adam_epsilon,
+            weight_decay=self.args.weight_decay,
+        )
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:  # noqa: ANN401
+        """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
+        del num_training_steps
+        before, warmup = self.group_config.start_iteration * self.group_config.updates, self.args.warmup_steps
+        self.lr_scheduler = LambdaLR(
+            optimizer or self.optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1))
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not estimated: the base class's formula counts a backward pass through every parameter."""
+        return 0
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        iteration, update = divmod(int(inputs["update"]), self.group_config.updates)
+        if update == 0:
+            self._start_iteration(iteration)
+        assert self._collected is not None
+        rows = self._collected.rows[update :: self.group_config.updates]
+        lengths = np.array([row.num_sampled for row in rows], dtype=np.int64)
+        weights = token_weights(lengths, self.group_config.aggregation, self.group_config.aggregation_length)
+        for row, weight in zip(rows, weights, strict=True):
+            row.weight = float(weight)
+        return {"rows": rows}
+
+    def _start_iteration(self, iteration: int) -> None:
+        config = self.group_config
+        self._started = time.perf_counter()
+        reset_peak(self.args.device)
+        keys = iteration_keys(self.task_env, config.seed, iteration, config.tasks, config.group_size)
+        episodes = rollout(self.make_env, self.policy, keys, ended=self._ended, policy_version=iteration)
+        self._update_started = time.perf_counter()
+        self._rollout_seconds = self._update_started - self._started
+        self._collected = from_episodes(episodes, self.estimator)
+        self._sums = {"loss": 0.0, "grad_norm": 0.0}
+        if self.model.dtype != torch.float32:
+            self._score(self._collected.rows, "old")
+        if self.reference is not None:
+            current = {name: value.detach().clone() for name, value in self.trained.items()}
+            self._write(self.reference)
+            self._score(self._collected.rows, "reference")
+            self._write(current)
+
+    def _ended(self, episode: Episode) -> None:
+        if self.progress is not None:
+            self.progress(1)
+
+    @torch.no_grad()
+    def _write(self, values: dict[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            self.trained[name].copy_(value)
+
+    @torch.no_grad()
+    def _score(self, rows: Sequence[TrainingRow], column: str) -> None:
+        """Log-probabilities of all rows under the present weights, written into one of the rows' columns.
+
+        Only needed where the sampler's own are not exact: below float32 its cached decoding rounds differently.
+        """
+        for batch in micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device):
+            values, _ = sampled_logprobs(self.model, batch, self.group_config.temperature)
+            ends = np.cumsum([row.num_sampled for row in batch.rows])
+            for row, part in zip(batch.rows, np.split(values.float().cpu().numpy(), ends[:-1]), strict=True):
+                setattr(row, column, part)
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: Any = None,  # noqa: ANN401
+    ) -> torch.Tensor:
+        """Backward passes of one update.
+
+        The model stays in evaluation mode: dropout would make the ratio of an unchanged policy differ from 1.
+        """
+        model.eval()
+        rows = self._prepare_inputs(inputs)["rows"]
+        self._sums["learning_rate"] = float(self.lr_scheduler.get_last_lr()[0])
+        total = torch.zeros((), device=self.args.device)
+        batches = list(micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device))
+        around = checkpointed(self.model, self.target) if self.group_config.checkpointing else contextlib.nullcontext()
+        with around:
+            for index, batch in enumerate(batches):
+                last = index == len(batches) - 1
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                    total += self._backward(model, batch)
+        self._add({"loss": float(total)})
+        return total
+
+    def _backward(self, model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+        config = self.group_config
+        logprobs, entropy = sampled_logprobs(
+            model, batch, config.temperature, entropy_gradient=bool(config.loss.entropy_bonus)
+        )
+        parts = policy_loss(
+            logprobs,
+            batch.column("old"),
+            batch.column("advantages"),
+            batch.weights(),
+            config.loss,
+            reference_T=batch.column("reference") if config.loss.beta else None,
+            entropy_T=entropy,
+        )
+        self.accelerator.backward(parts.loss)
+        self._add(
+            {
+                "clipped": parts.clipped,
+                "kl": parts.kl,
+                "reference_kl": parts.reference_kl,
+                "entropy": parts.entropy,
+                "tokens": parts.num_tokens,
+            }
+        )
+        return parts.loss.detach()
+
+    def _add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
+        norm = super()._get_grad_norm(model, grad_norm)
+        self._add({"grad_norm": float(norm)})
+        return norm
+
+    def finish_iteration(self, iteration: int) -> bool:
+        """Reports an iteration; True if the run should stop here."""
+        assert self._collected is not None
+        if self.args.device.type == "cuda":
+            torch.cuda.synchronize(self.args.device)
+        now = time.perf_counter()
+        updates, tokens = self.group_config.updates, max(self._sums.get("tokens", 0.0), 1.0)
+        metrics = self._collected.metrics | {
+            "loss": self._sums["loss"] / updates,
+            "grad_norm": self._sums["grad_norm"] / updates,
+            "clip_share": self._sums.get("clipped", 0.0) / tokens,
+            "kl": self._sums.get("kl", 0.0) / tokens,
+            "reference_kl": self._sums.get("reference_kl", 0.0) / tokens,
+            "entropy": self._sums.get("entropy", 0.0) / tokens,
+            "learning_rate": self._sums["learning_rate"],
+        }
+        cost = {
+            "seconds": now - self._started,
+            "rollout_seconds": self._rollout_seconds,
+            "update_seconds": now - self._update_started,
+            "tokens_per_second": metrics["sampled_tokens"] / max(self._rollout_seconds, 1e-9),
+            "peak_bytes": peak_bytes(self.args.device),
+        }
+        report = IterationReport(iteration, metrics, cost, self._collected)
+        return bool(self.on_iteration(report)) if self.on_iteration else False
+
+
+class _IterationEnd(TrainerCallback):
+    """Calls the trainer after the last update of an iteration."""
+
+    def __init__(self, trainer: GroupTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        config = self.trainer.group_config
+        done = config.start_iteration * config.updates + state.global_step
+        if done % config.updates == 0:
+            control.should_training_stop |= self.trainer.finish_iteration(done // config.updates - 1)
