@@ -40,7 +40,9 @@ class Dialogue:
             InputError: the tokenizer has no end-of-sequence token, or its template does not mark the end of a reply.
         """
         if tokenizer.eos_token_id is None:
-            raise InputError("this model's tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json.")
+            raise InputError(
+                "this model's tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json."
+            )
         self._tokenizer = tokenizer
         self._encode = lru_cache(_REMEMBERED)(self._encode_text)
         self._decode = lru_cache(_REMEMBERED)(self._decode_ids)
@@ -89,7 +91,7 @@ class Dialogue:
         return self._decode(ids)
 
     def _start(self) -> tuple[int, ...]:
-        # Templates write their own start of sequence; in plain text it depends on the tokenizer whether models expect one.
+        # Templates write their own start of sequence; in plain text the tokenizer says whether models expect one.
         start = self._tokenizer.bos_token_id
         if self.format is Format.CHAT or start is None or start not in self._tokenizer.encode(""):
             return ()
@@ -97,7 +99,7 @@ class Dialogue:
 
     def _find_end(self, frame: Frame) -> int:
         first = self._encode(frame.bridge[0])[:1]
-        starts = bool(first) and frame.bridge[0].startswith(self._tokenizer.decode(first))
+        starts = bool(first) and frame.bridge[0].startswith(str(self._tokenizer.decode(list(first))))
         if not starts or first[0] not in self._special_ids():
             raise InputError("this model's chat template puts no special token after a reply; use another model.")
         return first[0]

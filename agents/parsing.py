@@ -40,10 +40,7 @@ def parse(reply: str, reply_format: Format) -> Parsed:
         The command on one line, runs of white space made one space, at most `MAX_ACTION_CHARACTERS` long. Without a
         command, the same of the whole reply, and `ok=False`.
     """
-    if reply_format is Format.CHAT:
-        found = _ACTION.findall(reply)
-    else:
-        found = reply.strip().splitlines()[:1]
+    found = _ACTION.findall(reply) if reply_format is Format.CHAT else reply.strip().splitlines()[:1]
     if reply_format is Format.CHAT:
         found = found[-1:]
     action = _tidy(found[0]) if found else ""

@@ -1,4 +1,4 @@
-"""What the model reads: pure functions from observations to text, in two formats.
+r"""What the model reads: pure functions from observations to text, in two formats.
 
 *Plain*, for models trained on transcripts: `{observation}\n\n> {reply}{end}{observation}\n\n> {reply}{end}...`. The
 prompt stops right after ">" and the reply starts with a space, because byte-pair tokenizers put a space in front of a
@@ -65,7 +65,9 @@ def chat_frame(template: Template) -> Frame:
     opening = template([user])
     whole = template([user, {"role": "assistant", "content": _REPLY}, {"role": "user", "content": _NEXT}])
     if opening.count(_FIRST) != 1 or whole.count(_REPLY) != 1 or whole.count(_NEXT) != 1:
-        raise InputError("this model's chat template does not render messages word for word; use a model with another one.")
+        raise InputError(
+            "this model's chat template does not render messages word for word; use a model with another one."
+        )
     before, after = opening.split(_FIRST)
     bridge_before, bridge_after = whole.split(_REPLY)[1].split(_NEXT)
     return Frame(opening=(before, after), bridge=(bridge_before, bridge_after), lead="")

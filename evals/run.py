@@ -173,7 +173,8 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
     tensors, card = deltas.load(Path(config.delta)) if config.delta else ({}, None)
     model, tokenizer = load(path, device, dtype)
     facts = {"dtype": str(dtype), "base_sha256": deltas.base_fingerprint(model), "delta_sha256": None}
-    name, line = config.policy.name, f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
+    name = config.policy.name.rstrip("/").rpartition("/")[2]
+    line = f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
     if card is not None:
         deltas.verify(model, tensors, card)
         deltas.apply(model, tensors)

@@ -192,8 +192,7 @@ def train(run: Run, arm: str, target: Target) -> dict[str, Any]:
         )
         if tensors:
             trainer.master_optimizer.restore(tensors)
-        if start < run.config.iterations:
-            trainer.train()
+        trainer.train()
     if len(history) < run.config.iterations:
         raise StoppedError
     return {
@@ -230,8 +229,9 @@ def describe(report: IterationReport) -> str:
     """The note beside the progress bar."""
     metrics, cost = report.metrics, report.cost
     return (
-        f"success {metrics['success']:.2f}, reward {metrics['reward']:.2f}, no advantage in {metrics['zero_groups']:.0%} "
-        f"of groups, {cost['tokens_per_second']:,.0f} tokens/s, rollout {cost['rollout_seconds']:.1f} s, "
+        f"success {metrics['success']:.2f}, reward {metrics['reward']:.2f}, "
+        f"zero-advantage groups {metrics['zero_groups']:.0%}, {cost['tokens_per_second']:,.0f} tokens/s, "
+        f"rollout {cost['rollout_seconds']:.1f} s, "
         f"update {cost['update_seconds']:.1f} s"
     )
 

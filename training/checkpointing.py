@@ -31,7 +31,7 @@ def checkpointed(model: nn.Module, target: Target) -> Iterator[None]:
         return forward
 
     for block, original in zip(blocks, originals, strict=True):
-        block.forward = wrapped(original)  # type: ignore[method-assign]
+        block.forward = wrapped(original)
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from agents.rollout import rollout
 from agents.rows import row as assemble
 from agents.types import Episode, EpisodeKey, Policy, StopReason
 from envs.types import TextEnv
+from training import advantages
 from training.batches import TrainingRow
 
 
@@ -38,7 +38,7 @@ class Estimator:
         invalid_penalty: subtracted for a turn whose action was invalid (see the estimators on how).
     """
 
-    module: ModuleType
+    module: advantages.Estimator
     config: Any
     success_reward: float
     invalid_penalty: float

@@ -21,12 +21,12 @@ class RunFolder(Folder):
         path: where it is.
     """
 
-    @classmethod
-    def create(cls, path: Path) -> RunFolder:
-        """Makes a new run folder.
+    @staticmethod
+    def check(path: Path) -> None:
+        """Makes sure that a new run may have this folder. Writes nothing.
 
         Raises:
-            InputError: the folder holds another run, something else, or cannot be written.
+            InputError: the folder holds another run or something else.
         """
         if path.exists() and not path.is_dir():
             raise InputError(f"out={path} is a file; a folder is needed.")
@@ -34,6 +34,15 @@ class RunFolder(Folder):
             what = "another run" if (path / CONFIG).exists() else "other files"
             go_on = f", or resume={path} to go on with it" if what == "another run" else ""
             raise InputError(f"out={path} already holds {what}. Choose an empty or new folder{go_on}.")
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Makes a new run folder.
+
+        Raises:
+            InputError: the folder holds another run, something else, or cannot be written.
+        """
+        cls.check(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / LOG).touch()

@@ -106,7 +106,7 @@ def choose(run: Run) -> dict[str, Any]:
     num_blocks, layer = len(find_stack(run.model)), run.config.layer.strip().lower()
     fixed = parse(layer, num_blocks)
     if fixed is not None:
-        blocks = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
+        blocks: list[dict[str, Any]] = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
         selector = layer if fixed.full else "fixed"
         why = f"layer={run.config.layer} was asked for"
         return {
@@ -160,10 +160,11 @@ def _arm(run: Run, arm: str, target: Target, base_sha256: str) -> dict[str, Any]
 def _equal(run: Run, stages: Stages, base: Mapping[str, Any]) -> dict[str, Any]:
     """Both arms where they had sampled equally many tokens, and where they had trained for equally many seconds."""
     result: dict[str, Any] = {}
-    for kind, quantity in (
-        ("tokens", lambda row: float(row["sampled_tokens"])),
-        ("wall_clock", lambda row: float(row["cost"]["seconds"])),
-    ):
+    quantities: dict[str, Callable[[Mapping[str, Any]], float]] = {
+        "tokens": lambda row: float(row["sampled_tokens"]),
+        "wall_clock": lambda row: float(row["cost"]["seconds"]),
+    }
+    for kind, quantity in quantities.items():
         spent = {
             arm: np.cumsum([quantity(row) for row in stages[arm]["training"]["history"]]) for arm in ("layer", "full")
         }

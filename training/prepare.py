@@ -1,7 +1,7 @@
 """From a configuration to everything a run works with.
 
-`check` finds what can be wrong with the arguments, without importing torch and without writing anything; `open_run` then
-loads the model.
+`check` finds what can be wrong with the arguments, without importing torch; `load_model` finds what can be wrong with
+the model. Neither writes anything. `open_run` then needs the run's folder.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agents.draws import stream_seed
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.targets import parse
+from envs.errors import InputError
 from envs.registry import make_from
 from envs.types import TextEnv
 from evals.panels import Panel, choose, draw
@@ -23,6 +24,9 @@ from training.config import RunConfig
 from training.folder import LOG, RunFolder
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from training.arms import Run
 
 TUNING = "tuning"
@@ -51,12 +55,34 @@ class Inputs:
     data: dict[str, str]
 
 
+class Loaded(NamedTuple):
+    """A loaded model.
+
+    Attributes:
+        model: the model.
+        tokenizer: its tokenizer.
+        device: where it is.
+        dtype: type of its weights.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: str
+    dtype: torch.dtype
+
+
 def check(config: RunConfig) -> Inputs:
     """Resolves model, layer, data and tasks.
 
     Raises:
         InputError: one of them cannot be used.
     """
+    episodes = config.train.groups * config.train.group_size
+    if episodes % config.train.updates:
+        raise InputError(
+            f"train.updates={config.train.updates} does not divide the {episodes} episodes of an iteration "
+            f"(train.groups={config.train.groups} times train.group_size={config.train.group_size})."
+        )
     train_env = partial(make_from, config.env)
     env = train_env()
     model_path = locate_model(config.model.path)
@@ -64,6 +90,11 @@ def check(config: RunConfig) -> Inputs:
     panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
     trained = env.sample_tasks(stream_seed(config.seed, "training"), config.iterations * config.train.groups)
     tuning = draw(env, TUNING, stream_seed(config.seed, TUNING), config.tuning_tasks, excluding=trained)
+    if not tuning.tasks:
+        raise InputError(
+            f"no task is left for choosing temperatures: training plays all there are ({env.describe_data()}). "
+            "Lower iterations= or train.groups=, or give more data."
+        )
     data = {"training": env.describe_data(), "evaluation": panel_env().describe_data()}
     return Inputs(config, model_path, train_env, panel_env, tuning, panel, data)
 
@@ -76,28 +107,43 @@ def check_layer(layer: str, model_path: str) -> None:
     """
     file = Path(model_path) / "config.json"
     if file.is_file():
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            settings = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
         num_blocks = settings.get("num_hidden_layers", settings.get("n_layer", 0))
         if num_blocks:
             parse(layer, num_blocks)
 
 
-def open_run(inputs: Inputs, folder: RunFolder, *, echo: bool = True) -> Run:
-    """Loads the model and says what the run works with; in the log alone if `echo` is False."""
+def load_model(inputs: Inputs) -> Loaded:
+    """Loads the model.
+
+    Raises:
+        InputError: it or the device cannot be used, or it has no such layer.
+    """
     quiet()
+    from agents.blocks import find_stack
     from agents.policies.transformers import load
+
+    device = choose_device(inputs.config.device)
+    dtype = choose_dtype(inputs.config.model.dtype, inputs.model_path)
+    model, tokenizer = load(inputs.model_path, device, dtype)
+    parse(inputs.config.layer, len(find_stack(model)))
+    return Loaded(model, tokenizer, device, dtype)
+
+
+def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = True) -> Run:
+    """Puts a run together and says what it works with; in the log alone if `echo` is False."""
     from evals.screen import Screen
     from evals.stopping import Stop
     from training.arms import Run
 
     config, screen = inputs.config, Screen(folder / LOG, echo=echo)
-    device = choose_device(config.device)
-    dtype = choose_dtype(config.model.dtype, inputs.model_path)
-    model, tokenizer = load(inputs.model_path, device, dtype)
+    model, tokenizer, device, dtype = loaded
     count = sum(parameter.numel() for parameter in model.parameters())
     for use, line in inputs.data.items():
         screen.print(f"{use} data: {line}")
     screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
-    return Run(
-        config, folder, screen, Stop(), model, tokenizer, inputs.train_env, inputs.panel_env, inputs.panel, inputs.tuning
-    )
+    environments, tasks = (inputs.train_env, inputs.panel_env), (inputs.panel, inputs.tuning)
+    return Run(config, folder, screen, Stop(), model, tokenizer, *environments, *tasks)

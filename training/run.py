@@ -18,7 +18,7 @@ from envs.config import load, save
 from envs.errors import InputError
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
-from training.prepare import check, open_run
+from training.prepare import check, load_model, open_run
 
 RUNS = Path("runs")
 
@@ -29,12 +29,16 @@ def main(config: RunConfig) -> int:
         check_resume(sys.argv[1:])
         folder = RunFolder.open(Path(config.resume))
         inputs = check(load(RunConfig, [f"config={folder / CONFIG}"]))
+        loaded = load_model(inputs)
     else:
         inputs = check(config)
-        folder = RunFolder.create(Path(config.out) if config.out else default_folder(config))
+        path = Path(config.out) if config.out else default_folder(config)
+        RunFolder.check(path)
+        loaded = load_model(inputs)
+        folder = RunFolder.create(path)
         save(replace(config, out="", resume=""), folder / CONFIG)
     print(f"run folder: {folder.path}")
-    run = open_run(inputs, folder)
+    run = open_run(inputs, loaded, folder)
     from evals.stopping import StoppedError
     from training.job import execute
 
@@ -54,8 +58,9 @@ def summary_line(config: RunConfig) -> str:
     train = config.train
     return (
         f"env={config.env.name} model={config.model.name} algorithm={config.algorithm.name} layer={config.layer} "
-        f"compare={config.compare} iterations={config.iterations} of {train.groups} tasks x {train.group_size} episodes "
-        f"seed={config.seed} learning_rate={train.learning_rate:g} full_learning_rate={train.full_learning_rate:g}"
+        f"compare={config.compare} iterations={config.iterations} of {train.groups} tasks x {train.group_size} "
+        f"episodes seed={config.seed} learning_rate={train.learning_rate:g} "
+        f"full_learning_rate={train.full_learning_rate:g}"
     )
 
 

@@ -105,7 +105,7 @@ def _cost(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _update_seconds_a_token(history: Sequence[Mapping[str, Any]]) -> float:
-    """Median over iterations of update seconds a row token: arms' episodes differ in length, machines have bad moments."""
+    """Median over iterations of update seconds a row token: episodes differ in length, machines have bad moments."""
     values = [row["cost"]["update_seconds"] / row["row_tokens"] for row in history if row["row_tokens"]]
     return averages.median(values) if values else 0.0
 

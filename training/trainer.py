@@ -27,6 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import TrainerControl, TrainerState
+from transformers.trainer_utils import TrainOutput
 
 from agents.policies.transformers import TransformersPolicy
 from agents.rollout import rollout
@@ -90,7 +91,7 @@ class GroupConfig(TrainingArguments):
         self.dataloader_pin_memory = False
         self.report_to = self.report_to if self.report_to is not None else []
         self.save_strategy, self.logging_strategy, self.disable_tqdm = "no", "no", True
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -148,6 +149,7 @@ class GroupTrainer(Trainer):
         self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
         self.on_iteration = on_iteration
         self.progress = progress
+        self.language_model = model
         self.trained = select(model, target)
         self.reference = (
             {name: value.detach().clone() for name, value in self.trained.items()} if args.loss.beta else None
@@ -163,6 +165,12 @@ class GroupTrainer(Trainer):
         if self.accelerator.num_processes > 1:
             raise InputError(f"{self.accelerator.num_processes} processes: GroupTrainer runs on one.")
         self.remove_callback(PrinterCallback)
+
+    def train(self, *arguments: Any, **options: Any) -> TrainOutput:  # noqa: ANN401
+        """Trains. A run whose last iteration is done has nothing to do, which the base class takes for an error."""
+        if self.group_config.start_iteration >= self.group_config.iterations:
+            return TrainOutput(0, 0.0, {})
+        return super().train(*arguments, **options)
 
     def get_train_dataloader(self) -> DataLoader[int]:
         """Numbers of the updates to make."""
@@ -191,11 +199,11 @@ class GroupTrainer(Trainer):
         """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
         del num_training_steps
         before, warmup = self.group_config.start_iteration * self.group_config.updates, self.args.warmup_steps
-        self.lr_scheduler = LambdaLR(
-            optimizer or self.optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1))
+        scheduler = LambdaLR(
+            optimizer or self.master_optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1))
         )
-        self._created_lr_scheduler = True
-        return self.lr_scheduler
+        self.lr_scheduler, self._created_lr_scheduler = scheduler, True
+        return scheduler
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not estimated: the base class's formula counts a backward pass through every parameter."""
@@ -223,7 +231,7 @@ class GroupTrainer(Trainer):
         self._rollout_seconds = self._update_started - self._started
         self._collected = from_episodes(episodes, self.estimator)
         self._sums = {"loss": 0.0, "grad_norm": 0.0}
-        if self.model.dtype != torch.float32:
+        if self.language_model.dtype != torch.float32:
             self._score(self._collected.rows, "old")
         if self.reference is not None:
             current = {name: value.detach().clone() for name, value in self.trained.items()}
@@ -247,7 +255,7 @@ class GroupTrainer(Trainer):
         Only needed where the sampler's own are not exact: below float32 its cached decoding rounds differently.
         """
         for batch in micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device):
-            values, _ = sampled_logprobs(self.model, batch, self.group_config.temperature)
+            values, _ = sampled_logprobs(self.language_model, batch, self.group_config.temperature)
             ends = np.cumsum([row.num_sampled for row in batch.rows])
             for row, part in zip(batch.rows, np.split(values.float().cpu().numpy(), ends[:-1]), strict=True):
                 setattr(row, column, part)
@@ -267,19 +275,23 @@ class GroupTrainer(Trainer):
         self._sums["learning_rate"] = float(self.lr_scheduler.get_last_lr()[0])
         total = torch.zeros((), device=self.args.device)
         batches = list(micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device))
-        around = checkpointed(self.model, self.target) if self.group_config.checkpointing else contextlib.nullcontext()
+        around = (
+            checkpointed(self.language_model, self.target)
+            if self.group_config.checkpointing
+            else contextlib.nullcontext()
+        )
         with around:
             for index, batch in enumerate(batches):
                 last = index == len(batches) - 1
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                    total += self._backward(model, batch)
+                    total += self._backward(batch)
         self._add({"loss": float(total)})
         return total
 
-    def _backward(self, model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    def _backward(self, batch: MicroBatch) -> torch.Tensor:
         config = self.group_config
         logprobs, entropy = sampled_logprobs(
-            model, batch, config.temperature, entropy_gradient=bool(config.loss.entropy_bonus)
+            self.language_model, batch, config.temperature, entropy_gradient=bool(config.loss.entropy_bonus)
         )
         parts = policy_loss(
             logprobs,
@@ -307,7 +319,7 @@ class GroupTrainer(Trainer):
             self._sums[name] = self._sums.get(name, 0.0) + value
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
         self._add({"grad_norm": float(norm)})
         return norm
 

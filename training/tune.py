@@ -90,10 +90,8 @@ def main(config: TuneConfig) -> int:
             row = future.result()
             RunFolder(out).append(CELLS, [row])
             done[row["cell"]] = row
-            print(
-                f"{row['cell']}: success {row['success']:.3f} at temperature {row['temperature']:g}, {row['seconds']:.0f} s",
-                flush=True,
-            )
+            best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
+            print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
     for line in table_lines([done[cell.name] for cell in cells]):
         print(line)
     return 0
@@ -107,7 +105,7 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     from agents.blocks import find_stack
     from agents.targets import parse
     from training.arms import train, tune
-    from training.prepare import check, open_run
+    from training.prepare import check, load_model, open_run
 
     torch.set_num_threads(1)
     config = load(TuneConfig, [f"config={out / CONFIG}"])
@@ -115,7 +113,8 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     folder = RunFolder(out / cell.name)
     folder.path.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    run = open_run(check(replace(config, seed=cell.seed, train=rates)), folder, echo=False)
+    inputs = check(replace(config, seed=cell.seed, train=rates))
+    run = open_run(inputs, load_model(inputs), folder, echo=False)
     target = parse(cell.target, len(find_stack(run.model)))
     if target is None:
         raise InputError(f"targets={cell.target}: a search needs a fixed target.")

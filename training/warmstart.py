@@ -1,5 +1,4 @@
-"""`python -m training.warmstart env=alfworld out=DIR`: a small policy from scratch, cloned from an expert's
-demonstrations.
+"""`python -m training.warmstart env=alfworld out=DIR`: a small policy cloned from an expert, from scratch.
 
 Makes the tokenizer from the demonstrations' text, then trains a Qwen3 architecture on fresh demonstrations until the
 time or the number of updates is used up, and writes an ordinary model folder. The loop is plain rather than TRL's
@@ -136,7 +135,7 @@ def build_model(shape: ShapeConfig, vocabulary: int, end: int, pad: int) -> PreT
         head_dim=shape.head_width,
         max_position_embeddings=shape.context,
         tie_word_embeddings=True,
-        rope_theta=10000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         eos_token_id=end,
         pad_token_id=pad,
         bos_token_id=None,
@@ -193,7 +192,7 @@ def _train(
                 group["lr"] = config.learning_rate * min(1.0, (update + 1) / 100) * (1.0 - 0.98 * done)
             loss = _weighted_loss(model, ids, weights)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             update, tokens = update + 1, tokens + int((weights > 0).sum())

@@ -12,6 +12,7 @@ and sliding windows (the policy ends an episode before a window would matter).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ class Plan(NamedTuple):
     buckets: tuple[Bucket, ...]
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+class _Layer(CacheLayerMixin):
     """Keys and values of one block, (slots, key heads, positions, head size) each."""
 
     is_sliding = False
@@ -86,7 +87,11 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.keys, self.values = _grown(self.keys, slots, capacity), _grown(self.values, slots, capacity)
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        *args: Any,  # noqa: ANN401 - the library's signature
+        **kwargs: Any,  # noqa: ANN401
     ) -> tuple[torch.Tensor, torch.Tensor]:
         places, slots, capacity = args
         if not self.is_initialized:
@@ -134,7 +139,12 @@ class RaggedCache(Cache):
         self._places.clear()
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,  # noqa: ANN401 - the library's signature
+        **kwargs: Any,  # noqa: ANN401
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Stores the packed keys and values, (1, key heads, N, head size), and returns all there are."""
         places = self._find_places(key_states.shape[1])
@@ -184,7 +194,7 @@ def plan_chunks(
     borders = [0, *(np.flatnonzero(np.diff(classes)) + 1).tolist(), len(widths)]
     buckets = tuple(
         _bucket(slots[a:b], starts[a:b], widths[a:b], int(offsets[a]), groups, like)
-        for a, b in zip(borders[:-1], borders[1:], strict=True)
+        for a, b in itertools.pairwise(borders)
     )
     device = like.device
     return Plan(
@@ -235,7 +245,7 @@ def ragged_attention(
     scaling: float,
     *,
     plan: Plan,
-    **kwargs: Any,
+    **kwargs: Any,  # noqa: ANN401 - the library's signature
 ) -> tuple[torch.Tensor, None]:
     """Attention of packed queries over the whole cache.
 
@@ -282,11 +292,8 @@ def _attention(
 ) -> torch.Tensor:
     if query.device.type != "cpu" or query.dtype != torch.float32:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).contiguous()
-    rows, key_heads, width, size = query.shape
-    if key_heads > 1:
-        mask = mask.expand(-1, key_heads, -1, -1).flatten(0, 1)
-    else:
-        mask = mask[:, 0]
+    rows, key_heads, width, _ = query.shape
+    mask = mask.expand(-1, key_heads, -1, -1).flatten(0, 1) if key_heads > 1 else mask[:, 0]
     scores = torch.baddbmm(mask, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), alpha=scaling)
     return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).view(rows, key_heads, width, -1)
 

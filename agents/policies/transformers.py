@@ -100,7 +100,9 @@ class TransformersPolicy:
         config = model.config.get_text_config()
         other = set(getattr(config, "layer_types", None) or ()) - _FULL_ATTENTION
         if other:
-            raise InputError(f"model {name} has {', '.join(sorted(other))} layers; a model with full attention is needed.")
+            raise InputError(
+                f"model {name} has {', '.join(sorted(other))} layers; a model with full attention is needed."
+            )
         self.name = name
         self.model = model
         self.dialogue = Dialogue(tokenizer)
@@ -116,7 +118,7 @@ class TransformersPolicy:
 
 @dataclass(slots=True)
 class _Row:
-    """One conversation: its key, its slot in the cache, its turns so far and its last sampled id, which the cache lacks."""
+    """One conversation: its key, its slot in the cache, its turns and its last sampled id, which the cache lacks."""
 
     key: EpisodeKey
     slot: int
@@ -203,7 +205,8 @@ class TransformersSession:
                 drawn, places = drawn[speaking[places]], np.flatnonzero(speaking)
             logits = self._forward(drawn, places, np.ones_like(places))
             self._lengths[: len(asked)] += speaking
-        return {row: self._finish(row, prompts[row], *said) for row, *said in zip(asked, tokens, logprobs, strict=True)}
+        said = zip(asked, tokens, logprobs, strict=True)
+        return {row: self._finish(row, prompts[row], ids, values) for row, ids, values in said}
 
     def _finish(self, row: int, prompt: tuple[int, ...], tokens: list[int], logprobs: list[float]) -> Reply:
         state = self._rows[row]
@@ -297,7 +300,9 @@ def draw_tokens(
     return tokens[:, 0].cpu().numpy(), logprobs.gather(1, tokens)[:, 0].cpu().numpy()
 
 
-def load(path: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load(
+    path: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a model and its tokenizer.
 
     Args:
@@ -315,20 +320,27 @@ def load(path: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            path, local_files_only=local, trust_remote_code=False, use_safetensors=True, dtype=dtype,
-            attn_implementation="sdpa"
+            path,
+            local_files_only=local,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=dtype,
+            attn_implementation="sdpa",
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"model={path} cannot be loaded: {reason}") from error
-    return model.to(device).eval(), tokenizer
+    model.to(device)  # type: ignore[arg-type]
+    return model.eval(), tokenizer
 
 
 def _check_folder(path: str) -> bool:
     folder = Path(path).expanduser()
     if not folder.exists():
         if path.count("/") != 1 or path.startswith((".", "/", "~")):
-            raise InputError(f"model={path}: there is no such folder. Give a model folder, or a hub id such as Qwen/Qwen3-0.6B.")
+            raise InputError(
+                f"model={path}: there is no such folder. Give a model folder, or a hub id such as Qwen/Qwen3-0.6B."
+            )
         return False
     if not (folder / "config.json").is_file():
         raise InputError(f"model={path} is no model folder: it has no config.json.")

@@ -20,7 +20,27 @@ from transformers import (
 
 from envs.types import Info, TextEnv
 
-WORDS = "You are in a room . door north south east west go to take key lamp box open close wait Nothing happens see".split()
+WORDS = [
+    *(
+        "You",
+        "are",
+        "in",
+        "a",
+        "room",
+        ".",
+        "door",
+        "north",
+        "south",
+        "east",
+        "west",
+        "go",
+        "to",
+        "take",
+        "key",
+        "lamp",
+    ),
+    *("box", "open", "close", "wait", "Nothing", "happens", "see"),
+]
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -29,7 +49,7 @@ CHATML = (
 
 
 def byte_tokenizer(chat: bool = False) -> PreTrainedTokenizerFast:
-    """Words with a space in front, and bytes for all else; its end of sequence is a line break, or `<|im_end|>` in chat."""
+    """Words with a space in front, bytes for all else; its end of sequence is a line break, in chat `<|im_end|>`."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate(alphabet)}
     merges: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""The stack of blocks is found by structure in every family, and a block's prefix names its parameters and no others."""
+"""The stack of blocks is found by structure in every family, and a prefix names its block's parameters alone."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.blocks import find_stack
@@ -14,6 +14,7 @@ from tests.agents.models import model
 sizes = st.integers(1, 96)
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.data())
 def test_a_number_is_that_block(num_blocks: int, data: st.DataObject):
     index = data.draw(st.integers(0, num_blocks - 1))
@@ -22,6 +23,7 @@ def test_a_number_is_that_block(num_blocks: int, data: st.DataObject):
     assert (target.name, target.lowest, target.full) == (str(index), index, False)
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.data())
 def test_lists_and_ranges_are_sorted_sets(num_blocks: int, data: st.DataObject):
     blocks = st.integers(0, num_blocks - 1)
@@ -34,6 +36,7 @@ def test_lists_and_ranges_are_sorted_sets(num_blocks: int, data: st.DataObject):
     assert parse(target.name, num_blocks) == target
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.data())
 def test_middle_is_where_the_paper_puts_it(num_blocks: int, data: st.DataObject):
     count = data.draw(st.integers(1, num_blocks))
@@ -80,6 +83,7 @@ def test_what_is_no_layer_is_refused_in_one_line(layer: str, line: str):
     assert "\n" not in str(refusal.value)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="0123456789-,: midle", max_size=9), sizes)
 def test_any_text_is_a_target_of_the_model_or_refused(layer: str, num_blocks: int):
     try:

@@ -26,7 +26,9 @@ def keys(count: int, kind: str = "walk", seed: int = 5) -> list[EpisodeKey]:
     return [EpisodeKey(seed, 2, f"{kind}:{index % 7}", index // 7) for index in range(count)]
 
 
-def policy(kind: str = "qwen3", chat: bool = False, temperature: float = 1.0, tokens: int = 9, **kwargs: int) -> TransformersPolicy:
+def policy(
+    kind: str = "qwen3", chat: bool = False, temperature: float = 1.0, tokens: int = 9, **kwargs: int
+) -> TransformersPolicy:
     return TransformersPolicy(model(kind), byte_tokenizer(chat), Sampling(temperature, tokens), **kwargs)
 
 
@@ -126,8 +128,10 @@ def test_a_first_prompt_beyond_the_context_ends_the_episode_without_turns() -> N
 def test_the_models_own_limit_holds() -> None:
     small = TransformersPolicy(model(context=64), byte_tokenizer(), Sampling(1.0, 8))
     assert small.max_context == 64
-    assert {episode.stop for episode in rollout(lambda: Corridor(30), small, keys(4))} <= {StopReason.CONTEXT,
-    StopReason.LOST}
+    assert {episode.stop for episode in rollout(lambda: Corridor(30), small, keys(4))} <= {
+        StopReason.CONTEXT,
+        StopReason.LOST,
+    }
 
 
 def test_a_training_model_is_read_in_inference_mode_and_left_as_it_was() -> None:
@@ -153,8 +157,9 @@ def test_half_precision_runs() -> None:
     played = TransformersPolicy(model().to(torch.bfloat16), byte_tokenizer(), Sampling(1.0, 6))
     for episode in rollout(Corridor, played, keys(9), batch=5):
         packed = row(episode)
-        np.testing.assert_allclose(packed.logprobs[packed.sampled], plain_logprobs(played,
-        episode)[packed.sampled], atol=0.5)
+        np.testing.assert_allclose(
+            packed.logprobs[packed.sampled], plain_logprobs(played, episode)[packed.sampled], atol=0.5
+        )
 
 
 def test_chat_replies_carry_their_end() -> None:

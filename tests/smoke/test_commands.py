@@ -57,7 +57,9 @@ def test_an_unknown_key(command: str):
     assert "unknown key 'no_such_key'" in refused_at_once(command, "no_such_key=1")
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command in ("envs.check", "training.run")])
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command in ("envs.check", "evals.run", "training.run")]
+)
 @pytest.mark.parametrize(
     ("word", "line"),
     [

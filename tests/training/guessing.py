@@ -1,4 +1,4 @@
-"""A world that even a random model wins now and then, and such a model as a folder: what the trainer's tests learn on."""
+"""A world that even a random model wins now and then, and such a model: what the trainer's tests learn on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class GuessConfig:
 
     split: str = key("train", "which doors", choices=("train", "test"))
     max_turns: int = key(3, "guesses allowed", unit="turns", minimum=1)
-    one_in: int = key(4, "about one of so many guesses opens the door; 0: none does", minimum=0)
+    one_in: int = key(4, "about one of so many letters opens the door; 0: none does", minimum=0)
     broken: bool = key(False, "the door breaks at the first guess")
 
 
 class Guess(TextEnv):
-    """Say the word. Whether a guess opens the door depends on its letters and on the door."""
+    """Say the word. Whether it opens the door depends on its first letter alone, so there is something to learn."""
 
     config_class: ClassVar[type[Any]] = GuessConfig
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {}
@@ -54,7 +54,7 @@ class Guess(TextEnv):
         if self.config.broken:
             raise RuntimeError("the door broke")
         self.turn += 1
-        self.won = bool(self.config.one_in) and zlib.crc32(f"{self.task}{action}".encode()) % self.config.one_in == 0
+        self.won = bool(self.config.one_in) and zlib.crc32(action[:1].encode()) % self.config.one_in == 0
         truncated = not self.won and self.turn >= self.config.max_turns
         text = "You open door ." if self.won else "Nothing happens ." + " wait" * (len(action) % 3)
         return text, float(self.won), self.won, truncated, self._info()

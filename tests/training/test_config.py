@@ -7,6 +7,7 @@ import pytest
 from envs import presets
 from envs.config import load, resolve
 from envs.registry import names
+from evals import panels
 from training.config import RunConfig
 from training.loss import AGGREGATIONS
 
@@ -24,10 +25,10 @@ def test_every_key_says_what_it_means():
 
 @pytest.mark.parametrize("name", presets.names("panel"))
 def test_every_panel_names_an_environment_a_split_and_a_rule(name: str):
-    panel = presets.read("panel", name)
-    assert panel.keys() == {"env", "options", "tasks", "seed"}
-    assert panel["env"] in names()
-    load(RunConfig, [f"env={panel['env']}", *(f"env.{option}={value}" for option, value in panel["options"].items())])
+    panel = panels.read(name)
+    assert panel.env in names()
+    assert "split" in panel.options
+    load(RunConfig, [f"env={panel.env}", *(f"env.{option}={value}" for option, value in panel.options.items())])
 
 
 @pytest.mark.parametrize("mode", AGGREGATIONS)

@@ -60,9 +60,11 @@ def stages(base: list[int], layer: list[int], full: list[int] | None) -> dict[st
         "layer": {"evaluation": evaluation(layer), "training": training(1.0)},
     }
     if full is not None:
-        point = {"iteration": 1, "success": 0.5, "interval": [0.4, 0.6]}
         made["full"] = {"evaluation": evaluation(full), "training": training(2.0)}
-        made["equal"] = {kind: {"layer": point, "full": point} for kind in ("tokens", "wall_clock")}
+        made["equal"] = {
+            kind: {arm: {"iteration": 1, "success": 0.5, "interval": [0.4, 0.6]} for arm in ("layer", "full")}
+            for kind in ("tokens", "wall_clock")
+        }
     return made
 
 
@@ -97,9 +99,13 @@ def test_the_keys_of_a_comparison():
     cost = summary["cost"]
     assert set(cost) == {"layer", "full", "selection_seconds", "update_ratio", "update_floor", "equal_wall_clock"}
     for arm in ("layer", "full"):
-        assert set(summary["equal_tokens"][arm]) == set(cost["equal_wall_clock"][arm]) == {
-            *("iteration", "success", "interval"),
-        }
+        assert (
+            set(summary["equal_tokens"][arm])
+            == set(cost["equal_wall_clock"][arm])
+            == {
+                *("iteration", "success", "interval"),
+            }
+        )
         assert set(cost[arm]) == {
             *("seconds", "rollout_seconds", "update_seconds", "peak_bytes", "optimizer_bytes", "sync_bytes"),
         }
@@ -146,7 +152,10 @@ def test_an_iteration_without_rows_does_not_spoil_the_ratio():
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 20))
 def test_sentences_claim_a_difference_only_if_interval_and_test_agree(base: int, layer: int, full: int, shift: int):
     count = 60
-    wins = [[int((task + move) % count < won) for task in range(count)] for won, move in ((base, 0), (layer, shift), (full, 0))]
+    wins = [
+        [int((task + move) % count < won) for task in range(count)]
+        for won, move in ((base, 0), (layer, shift), (full, 0))
+    ]
     summary = summarize(FACTS, stages(*wins))
     headline, against_full, contribution, *others = sentences(summary)
     pairs = summary["paired"]

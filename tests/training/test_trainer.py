@@ -1,4 +1,4 @@
-"""The trainer: exactly the target moves, backward passes stop at its lowest block, and a resumed run is the same run."""
+"""The trainer: exactly the target moves, backward stops at its lowest block, and a resumed run is the same run."""
 
 from __future__ import annotations
 
@@ -153,9 +153,7 @@ def loss_of(policy: PreTrainedModel) -> torch.Tensor:
     weigh(rows, "token_mean")
     (batch,) = micro_batches(rows, 10**6, CPU)
     logprobs, _ = sampled_logprobs(policy, batch, 1.0)
-    return policy_loss(
-        logprobs, logprobs.detach(), batch.column("advantages"), batch.weights(), LossConfig()
-    ).loss
+    return policy_loss(logprobs, logprobs.detach(), batch.column("advantages"), batch.weights(), LossConfig()).loss
 
 
 @TARGETS
@@ -344,8 +342,8 @@ def test_fewer_rows_than_updates():
 
 
 def test_training_learns():
-    """The reward is the same for every task here, so sixteen iterations are enough to see it rise."""
-    _, reports = train("full", iterations=16, tasks=2, group_size=8, learning_rate=5e-3)
+    """One letter opens every door here, so a dozen iterations are enough to see success rise."""
+    _, reports = train("full", iterations=12, tasks=2, group_size=8, learning_rate=5e-3)
     successes = [report["success"] for report in reports]
     assert sum(successes[-4:]) > sum(successes[:4]) + 0.5
 

@@ -1,7 +1,7 @@
 """Our loss and its gradient equal TRL's own, on the same rows, wherever both define it.
 
-TRL's names: "bnpo" is the mean over tokens of a batch, "dapo" that over a whole update, "grpo" the mean over rows of the mean
-over their tokens, "dr_grpo" the mean over rows of a sum divided by a constant.
+TRL's names: "bnpo" is the mean over tokens of a batch, "dapo" that over a whole update, "grpo" the mean over rows of
+the mean over their tokens, "dr_grpo" the mean over rows of a sum divided by a constant.
 """
 
 from __future__ import annotations

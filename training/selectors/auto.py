@@ -59,12 +59,12 @@ def _without(gradients_PD: torch.Tensor, left_out: int) -> torch.Tensor:
     return torch.cat([gradients_PD[:left_out], gradients_PD[left_out + 1 :]])
 
 
-def _standard_error(jackknifed_P: np.ndarray) -> float:  # type: ignore[type-arg]
+def _standard_error(jackknifed_P: np.ndarray) -> float:
     count = len(jackknifed_P)
     return float(np.sqrt((count - 1) / count * np.sum((jackknifed_P - jackknifed_P.mean()) ** 2)))
 
 
-def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray) -> tuple[int, str]:  # type: ignore[type-arg]
+def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray) -> tuple[int, str]:
     """Chooses a block from scores (L,) and their leave-one-group-out values (L, P); says why."""
     best = int(np.argmax(scores_L))
     rivals = [best]
@@ -98,7 +98,7 @@ def block_gradients(probe: Probe, groups: Sequence[Sequence[TrainingRow]]) -> li
         total = sum(row.num_sampled for row in rows)
         for batch in micro_batches(rows, probe.micro_batch_tokens, probe.device):
             logprobs, _ = sampled_logprobs(probe.model, batch, probe.temperature)
-            (-(batch.column("advantages") * logprobs).sum() / total).backward()  # type: ignore[no-untyped-call]
+            (-(batch.column("advantages") * logprobs).sum() / total).backward()
         for block, parts in zip(stack.modules, collected, strict=True):
             flat = [p.grad.detach().float().reshape(-1).cpu() for p in block.parameters() if p.grad is not None]
             parts.append(torch.cat(flat)[::stride].clone())

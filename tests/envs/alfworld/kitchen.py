@@ -36,7 +36,13 @@ THINGS = (
     thing("Apple_bar_1", "loc_bar_2", ("Fridge_bar_1",), "pickupable cleanable heatable coolable sliceable"),
     thing("Apple_bar_2", "loc_bar_3", ("CounterTop_bar_1",), "pickupable cleanable heatable coolable sliceable"),
     thing("Mug_bar_1", "loc_bar_3", ("CounterTop_bar_1",), "pickupable cleanable heatable coolable"),
-    thing("Mug_bar_2", "loc_bar_3", ("CounterTop_bar_1", "Cabinet_bar_1"), "pickupable isReceptacleObject", ("Spoon_bar_1",)),
+    thing(
+        "Mug_bar_2",
+        "loc_bar_3",
+        ("CounterTop_bar_1", "Cabinet_bar_1"),
+        "pickupable isReceptacleObject",
+        ("Spoon_bar_1",),
+    ),
     thing("Spoon_bar_1", "loc_bar_3", (), "pickupable"),
     thing("Knife_bar_1", "loc_bar_3", ("CounterTop_bar_1",), "pickupable"),
     thing("DeskLamp_bar_1", "loc_bar_8", ("SideTable_bar_1",), "toggleable"),
@@ -45,7 +51,9 @@ THINGS = (
 )
 
 
-def kitchen(task_type: str = "pick_and_place_simple", object_type: str = "MugType", target: str = "ShelfType") -> Problem:
+def kitchen(
+    task_type: str = "pick_and_place_simple", object_type: str = "MugType", target: str = "ShelfType"
+) -> Problem:
     """The kitchen with a goal of choice. The agent starts away from everything."""
     return Problem(
         name="kitchen",

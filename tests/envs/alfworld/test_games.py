@@ -40,7 +40,10 @@ def test_keeps_what_the_published_rules_keep_in_sorted_order(release: Path) -> N
 
 
 def test_folders_of_every_level_name_the_same_games(release: Path) -> None:
-    found = [find_games(str(folder), "valid_seen") for folder in (release, release / "json_2.1.1", release / "json_2.1.1/valid_seen")]
+    found = [
+        find_games(str(folder), "valid_seen")
+        for folder in (release, release / "json_2.1.1", release / "json_2.1.1/valid_seen")
+    ]
     assert found[0] == found[1] == found[2]
 
 
@@ -59,7 +62,9 @@ def test_environment_variable_and_download_folder(release: Path, monkeypatch: py
     assert (found.names, found.sha256) == (expected.names, expected.sha256)
 
 
-def test_no_data_is_no_error_unless_it_was_named(tmp_path: Path, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_data_is_no_error_unless_it_was_named(
+    tmp_path: Path, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert find_games("", "train") is None
     with pytest.raises(InputError, match="no such folder"):
         find_games(str(tmp_path / "nowhere"), "train")
@@ -113,7 +118,9 @@ def test_the_scan_is_kept_and_renewed_when_a_file_changes(release: Path, own_cac
     assert len(third.names) == 3
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "file"))
     assert find_games(str(release), "valid_seen") is not None

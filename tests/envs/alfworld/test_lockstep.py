@@ -25,7 +25,18 @@ COUNTS = {"train": 5, "valid_seen": 4}
 """Games of each task type, by split: 54 in all."""
 NUM_OTHER = 9
 NUM_AFTER = 3
-INVALID = ("", "   ", "LOOK", "take", "go to", "go to nowhere 1", "examine", "put mug 1 in/on desk 1", "xyzzy", "help me")
+INVALID = (
+    "",
+    "   ",
+    "LOOK",
+    "take",
+    "go to",
+    "go to nowhere 1",
+    "examine",
+    "put mug 1 in/on desk 1",
+    "xyzzy",
+    "help me",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,9 @@ def stock() -> Iterator[None]:
 
 def disguised(command: str, draw: random.Random) -> str:
     """A command in another case or with other space."""
-    return draw.choice((command.upper(), command.title(), f"  {command}\t", command.replace(" ", "  ", 1), f"{command}."))
+    return draw.choice(
+        (command.upper(), command.title(), f"  {command}\t", command.replace(" ", "  ", 1), f"{command}.")
+    )
 
 
 def chosen(commands: list[str], draw: random.Random) -> str:
@@ -51,7 +64,7 @@ def chosen(commands: list[str], draw: random.Random) -> str:
 
 
 def script(native: World, walkthrough: tuple[str, ...], draw: random.Random) -> Iterator[str]:
-    """Commands to play: the walkthrough with others strewn in that do not lead away from it, then more after the win."""
+    """Commands to play: the walkthrough, others strewn in that do not lead away from it, and more after the win."""
     for place, command in enumerate(walkthrough):
         for _ in range(NUM_OTHER * (place + 1) // len(walkthrough) - NUM_OTHER * place // len(walkthrough)):
             commands = native.admissible_commands()

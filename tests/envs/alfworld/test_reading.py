@@ -42,8 +42,8 @@ def test_reads_the_facts(tmp_path: Path) -> None:
     assert problem.things == (
         Thing("Mug_bar_1", "MugType", "loc_bar_3", ("Safe_bar_1",), frozenset({"pickupable", "cleanable"})),
         Thing(
-            "Mug_bar_2",
-            "MugType",
+            "Bowl_bar_1",
+            "BowlType",
             "loc_bar_3",
             ("Safe_bar_1", "Desk_bar_1"),
             frozenset({"isReceptacleObject"}),
@@ -114,15 +114,15 @@ def test_two_different_types_are_no_goal_of_two_alike() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("(isReceptacleObject Mug_bar_2)", "(isCursed Mug_bar_2)", "isCursed"),
-        ("(isReceptacleObject Mug_bar_2)", "(not (pickupable Mug_bar_2))", "plain facts"),
-        ("(isReceptacleObject Mug_bar_2)", "(pickupable Mug_bar_2 Mug_bar_1)", "number of arguments"),
-        ("(isReceptacleObject Mug_bar_2)", "(canContain DeskType)", "number of arguments"),
-        ("(isReceptacleObject Mug_bar_2)", "(openable Mug_bar_2)", "lacks its type or its location"),
-        ("(isReceptacleObject Mug_bar_2)", "(pickupable MUG_bar_2)", "same name"),
-        ("(isReceptacleObject Mug_bar_2)", "(objectType Mug_bar_2 CupType)", "twice"),
+        ("(isReceptacleObject Bowl_bar_1)", "(isCursed Bowl_bar_1)", "isCursed"),
+        ("(isReceptacleObject Bowl_bar_1)", "(not (pickupable Bowl_bar_1))", "plain facts"),
+        ("(isReceptacleObject Bowl_bar_1)", "(pickupable Bowl_bar_1 Mug_bar_1)", "number of arguments"),
+        ("(isReceptacleObject Bowl_bar_1)", "(canContain DeskType)", "number of arguments"),
+        ("(isReceptacleObject Bowl_bar_1)", "(openable Bowl_bar_1)", "lacks its type or its location"),
+        ("(isReceptacleObject Bowl_bar_1)", "(pickupable MUG_bar_1)", "same name"),
+        ("(isReceptacleObject Bowl_bar_1)", "(objectType Bowl_bar_1 CupType)", "twice"),
         ("(receptacleType Desk_bar_1 DeskType)", "", "lacks its type or its location"),
-        ("(inReceptacle Mug_bar_2 Desk_bar_1)", "(inReceptacle Mug_bar_2 Mug_bar_1)", "no receptacle"),
+        ("(inReceptacle Bowl_bar_1 Desk_bar_1)", "(inReceptacle Bowl_bar_1 Mug_bar_1)", "no receptacle"),
         ("(atLocation agent1 loc_bar_1)", "", "0 places where the agent starts"),
         ("(define (problem plan_tiny)", "(define", "no name"),
         ("(:init", "(:start", "(:init ...)"),
@@ -195,10 +195,20 @@ def test_a_file_cut_anywhere_is_refused(length: int) -> None:
         parse_game(json.dumps(tiny.content())[:length], "x")
 
 
+def check_message(error: InputError) -> None:
+    message = str(error)
+    assert message.startswith("x")
+    assert len(message) < 500
+    assert "\n" not in message
+
+
 spans = st.tuples(st.integers(0, len(tiny.PROBLEM)), st.integers(0, 200))
 replacements = st.one_of(
-    st.text(max_size=30), st.sampled_from(["(", ")", "((((", "(:init", "(:goal", ";", "\0", "(pickupable Mug_bar_1)",
-    "(opened Desk_bar_1)"]), st.builds(lambda word, times: word * times, st.sampled_from(["(", ")", " ", "a", "( ", "(a b"]), st.integers(1, 20_000)),
+    st.text(max_size=30),
+    st.sampled_from(["(", ")", "((((", "(:init", "(:goal", ";", "\0", "(pickupable Mug_bar_1)", "(opened Desk_bar_1)"]),
+    st.builds(
+        lambda word, times: word * times, st.sampled_from(["(", ")", " ", "a", "( ", "(a b"]), st.integers(1, 20_000)
+    ),
 )
 
 
@@ -210,8 +220,7 @@ def test_a_mutated_problem_gives_one_clear_error_or_a_game_that_plays(span: tupl
     try:
         game = parse_game(json.dumps(tiny.content(pddl_problem=text)), "x")
     except InputError as error:
-        assert str(error).startswith("x")
-        assert len(str(error)) < 500
+        check_message(error)
         return
     world = World(Layout(game.problem, game.dialect))
     for command in [*world.admissible_commands(), *tiny.WALKTHROUGH]:
@@ -219,17 +228,23 @@ def test_a_mutated_problem_gives_one_clear_error_or_a_game_that_plays(span: tupl
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(sorted(tiny.content())), st.one_of(st.none(), st.integers(), st.text(),
-st.booleans())))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(tiny.content())), st.one_of(st.none(), st.integers(), st.text(), st.booleans())
+    )
+)
 def test_mutated_keys_give_one_clear_error_or_a_game(changes: dict[str, Any]) -> None:
     data = {**tiny.content(), **changes}
     try:
         parse_game(json.dumps(data), "x")
     except InputError as error:
-        assert str(error).startswith("x")
+        check_message(error)
 
 
-@pytest.mark.parametrize("text", ["(a " * 200_000, "(:init" + " " * 500_000 + "(:goal" + " " * 500_000, "(problem " * 100_000])
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text", ["(a " * 200_000, "(:init" + " " * 500_000 + "(:goal" + " " * 500_000, "(problem " * 100_000]
+)
 def test_hostile_problems_are_refused_quickly(text: str) -> None:
     broken(pddl_problem=text)
     broken(pddl_problem=tiny.PROBLEM.replace("(:goal", text + "(:goal"))

@@ -114,8 +114,7 @@ def test_what_stands_at_the_same_place_cannot_be_gone_to_but_reached() -> None:
     assert made.step("go to shelf 1") == NOTHING
     assert made.step("go to countertop 1") == NOTHING
     assert (
-        made.step("examine countertop 1")
-        == "On the countertop 1, you see a apple 1, a knife 1, a mug 3, and a mug 2."
+        made.step("examine countertop 1") == "On the countertop 1, you see a apple 1, a knife 1, a mug 3, and a mug 2."
     )
     assert made.step("take apple 1 from countertop 1") == "You pick up the apple 1 from the countertop 1."
 
@@ -259,7 +258,9 @@ def test_a_lamp_only_turns_on() -> None:
         assert made.step("use desklamp 1") == "You turn on the desklamp 1."
 
 
-@pytest.mark.parametrize("command", ["", "   ", "LOOK", "Look", "look.", "go to  fridge 1", "go to fridge", "take", "\n"])
+@pytest.mark.parametrize(
+    "command", ["", "   ", "LOOK", "Look", "look.", "go to  fridge 1", "go to fridge", "take", "\n"]
+)
 def test_commands_that_are_not_admissible_change_nothing(command: str) -> None:
     made = world("go to countertop 1")
     before = made.state_key(), made.admissible_commands()

@@ -14,7 +14,7 @@ PROBLEM = """
 (:objects
     agent1 - agent
     Mug_bar_1 - object
-    Mug_bar_2 - object
+    Bowl_bar_1 - object
     Desk_bar_1 - receptacle
     Safe_bar_1 - receptacle
     loc_bar_1 - location
@@ -25,22 +25,22 @@ PROBLEM = """
     (receptacleType Desk_bar_1 DeskType)
     (receptacleType Safe_bar_1 SafeType)
     (objectType Mug_bar_1 MugType)
-    (objectType Mug_bar_2 MugType)
+    (objectType Bowl_bar_1 BowlType)
     (canContain DeskType MugType)
     (canContain DeskType MugType)
     (pickupable Mug_bar_1)
     (cleanable Mug_bar_1)
-    (isReceptacleObject Mug_bar_2)
-    (inReceptacleObject Mug_bar_1 Mug_bar_2)
+    (isReceptacleObject Bowl_bar_1)
+    (inReceptacleObject Mug_bar_1 Bowl_bar_1)
     (openable Safe_bar_1)
     (atLocation agent1 loc_bar_1)
     (receptacleAtLocation Desk_bar_1 loc_bar_2)
     (receptacleAtLocation Safe_bar_1 loc_bar_3)
     (objectAtLocation Mug_bar_1 loc_bar_3)
-    (objectAtLocation Mug_bar_2 loc_bar_3)
+    (objectAtLocation Bowl_bar_1 loc_bar_3)
     (inReceptacle Mug_bar_1 Safe_bar_1)
-    (inReceptacle Mug_bar_2 Safe_bar_1)
-    (inReceptacle Mug_bar_2 Desk_bar_1)
+    (inReceptacle Bowl_bar_1 Safe_bar_1)
+    (inReceptacle Bowl_bar_1 Desk_bar_1)
 )
 (:goal
     (and
@@ -57,7 +57,7 @@ PROBLEM = """
 )
 )
 """
-WALKTHROUGH = ["go to safe 1", "open safe 1", "take mug 2 from safe 1", "go to desk 1", "move mug 2 to desk 1"]
+WALKTHROUGH = ["go to safe 1", "open safe 1", "take mug 1 from safe 1", "go to desk 1", "move mug 1 to desk 1"]
 
 
 def content(**changes: Any) -> dict[str, Any]:

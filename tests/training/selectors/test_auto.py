@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.rows import CPU, near_the_model, random_rows
 from tests.training.guessing import small_model
+from tests.training.rows import CPU, near_the_model, random_rows
 from training.batches import TrainingRow, micro_batches, sampled_logprobs
 from training.selectors import Probe, auto, random
 
@@ -153,7 +153,5 @@ def test_too_few_groups_give_the_middle_block_and_say_so(signals: int):
 
 def test_random_draws_every_block_equally_often():
     model = small_model(1)
-    drawn = [
-        random.select(Probe(model, 4, list, CPU, 1.0, 1, seed)).indices[0] for seed in range(400)
-    ]
+    drawn = [random.select(Probe(model, 4, list, CPU, 1.0, 1, seed)).indices[0] for seed in range(400)]
     assert min(np.bincount(drawn, minlength=4)) > 70

@@ -27,9 +27,7 @@ BLOCKS = 4
 def groups() -> list[list[TrainingRow]]:
     """Six groups of four real episodes."""
     policy = TransformersPolicy(small_model(BLOCKS), byte_tokenizer(), Sampling(1.0, 4))
-    rows = collect(
-        Guess, policy, iteration_keys(Guess(), 0, 0, 6, 4), Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
-    ).rows
+    rows = collect(Guess, policy, iteration_keys(Guess(), 0, 0, 6, 4), Estimator(gigpo, gigpo.Config(), 10.0, 0.1)).rows
     return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
 
 

@@ -1,0 +1,52 @@
+"""The learning-rate search: its cells, its table, and going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envs.config import load
+from envs.errors import InputError
+from training.tune import CELLS, TuneConfig, cells_of, table_lines
+
+
+def test_every_target_meets_every_rate_and_seed():
+    cells = cells_of(load(TuneConfig, ["targets=middle,full", "rates=1e-3,3e-3", "seeds=0,1"]))
+    assert len({cell.name for cell in cells}) == len(cells) == 8
+    assert [cell.seed for cell in cells] == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("argument", ["rates=fast", "seeds=0.5", "rates="])
+def test_words_where_numbers_belong_are_refused(argument: str):
+    with pytest.raises(InputError, match="separated by commas"):
+        cells_of(load(TuneConfig, [argument]))
+
+
+def test_the_table_names_the_best_rate_of_each_target():
+    rows = [
+        {"target": "4", "rate": 1e-3, "success": 0.3},
+        {"target": "4", "rate": 3e-3, "success": 0.5},
+        {"target": "4", "rate": 3e-3, "success": 0.3},
+        {"target": "full", "rate": 1e-3, "success": 0.2},
+    ]
+    assert table_lines(rows) == [
+        "4: best rate 0.003; 0.003: 0.400 (n = 2 seeds), 0.001: 0.300 (n = 1 seeds)",
+        "full: best rate 0.001; 0.001: 0.200 (n = 1 seeds)",
+    ]
+
+
+def test_finished_cells_are_not_computed_again(tmp_path: Path):
+    out = tmp_path / "search"
+    arguments = ["targets=middle", "rates=1e-3,2e-3", "iterations=0", "tuning_tasks=2", "env.max_turns=2", f"out={out}"]
+    command = [sys.executable, "-m", "training.tune", "data=generated", *arguments]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert first.returncode == 0, first.stderr
+    rows = [json.loads(line) for line in (out / CELLS).read_text().splitlines()]
+    assert {row["rate"] for row in rows} == {1e-3, 2e-3}
+    second = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert "2 cells, 2 of them done" in second.stdout
+    assert len((out / CELLS).read_text().splitlines()) == 2

@@ -1,0 +1,51 @@
+"""The small tokenizer: lossless on any text, and one token for a numbered name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from training.vocabulary import END, build_tokenizer
+
+TEXTS = [
+    "You are in a room. You see a desk 1, a desk 2, and a mug 12.\n\n>",
+    " go to desk 1",
+    "You arrive at desk 1. On the desk 1, you see a mug 12.\n\n>",
+    " take mug 12 from desk 1",
+] * 10
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer(TEXTS, min_phrase=10, min_word=5, max_length=128)
+
+
+TOKENIZER = build_tokenizer(TEXTS, min_phrase=10, min_word=5, max_length=128)
+
+
+@given(st.text(max_size=80))
+def test_any_text_survives(text: str):
+    assert TOKENIZER.decode(TOKENIZER.encode(text, add_special_tokens=False)) == text
+
+
+def test_numbered_names_and_phrases_are_single_tokens(tokenizer: PreTrainedTokenizerFast):
+    assert tokenizer.tokenize(" take mug 12 from desk 1") == ["Ġtake", "ĠmugĠ12", "Ġfrom", "ĠdeskĠ1"]
+    assert len(tokenizer.encode("You arrive at desk 1.")) == 3
+
+
+def test_a_longer_number_is_not_split_after_a_known_one(tokenizer: PreTrainedTokenizerFast):
+    ids = tokenizer.encode(" desk 17")
+    assert tokenizer.decode(ids) == " desk 17"
+    assert "ĠdeskĠ1" not in tokenizer.convert_ids_to_tokens(ids)
+
+
+def test_it_is_an_ordinary_folder(tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+    assert again.eos_token == END
+    assert again.model_max_length == 128
