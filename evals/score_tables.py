@@ -54,7 +54,7 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     Returns:
         The table.
     """
-    table = _table("kind of task")
+    table = _table("kind of task", gap=0)
     table.add_column("tasks", justify="right")
     scores = {temperature: score_by_type(episodes) for temperature, episodes in played.items()}
     for temperature in scores:
@@ -66,9 +66,9 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     return table
 
 
-def _table(first: str) -> Table:
-    """An empty table whose first column says what the rows are."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
+def _table(first: str, gap: int = 1) -> Table:
+    """An empty table whose first column says what the rows are; two temperatures fit a terminal of 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), caption_justify="left")
     table.add_column(first)
     return table
 

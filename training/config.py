@@ -11,21 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from agents import models
+from agents.models import ModelConfig, is_path
 from envs.config_schema import Group, group, key
 from envs.registry import environment_key
 from training import advantages
-
-
-@dataclass(frozen=True)
-class ModelConfig(models.ModelConfig):
-    """The policy's language model."""
-
-    prompt: Literal["auto", "plain", "chat"] = key(
-        "auto",
-        "how a turn is written: plain text, or the tokenizer's chat template; auto takes the latter if there is one",
-    )
-    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = key("auto", "attention implementation")
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class TrainConfig:
 
 def _model_path(name: str) -> Mapping[str, Any] | None:
     """A model that is no preset is a folder or a hub id."""
-    return {"model": {"path": name}} if models.is_path(name) else None
+    return {"model": {"path": name}} if is_path(name) else None
 
 
 _MODEL = Group(

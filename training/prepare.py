@@ -144,6 +144,7 @@ def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = 
     count = sum(parameter.numel() for parameter in model.parameters())
     for use, line in inputs.data.items():
         screen.print(f"{use} data: {line}")
+    screen.print(f"panel: {inputs.panel.name}, {len(inputs.panel.tasks)} tasks, sha256 {inputs.panel.sha256[:12]}")
     screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
     environments, tasks = (inputs.train_env, inputs.panel_env), (inputs.panel, inputs.tuning)
     return Run(config, folder, screen, Stop(), model, tokenizer, *environments, *tasks)

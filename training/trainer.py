@@ -158,9 +158,6 @@ class GroupTrainer(Trainer):
         self._sums: dict[str, float] = {}
         self._rollout_seconds = 0.0
         self._started = self._update_started = time.perf_counter()
-        if args.n_gpu > 1:
-            # On a machine with several GPUs the base class would wrap the model in DataParallel.
-            args._n_gpu = 1
         super().__init__(model=model, args=args, callbacks=[_IterationEnd(self)])
         if self.accelerator.num_processes > 1:
             raise InputError(f"{self.accelerator.num_processes} processes: GroupTrainer runs on one.")
@@ -272,7 +269,7 @@ class GroupTrainer(Trainer):
         """
         model.eval()
         rows = self._prepare_inputs(inputs)["rows"]
-        self._sums["learning_rate"] = float(self.lr_scheduler.get_last_lr()[0])
+        self._sums["learning_rate"] = float(self.master_optimizer.param_groups[0]["lr"])
         total = torch.zeros((), device=self.args.device)
         batches = list(micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device))
         around = (

@@ -23,11 +23,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.dialogue import Dialogue
 from agents.draws import uniforms
-from agents.policies.ragged import RaggedCache, plan_chunks, ragged
+from agents.models import locate_model
+from agents.policies.packing import plan_chunks
+from agents.policies.ragged import RaggedCache, ragged
+from agents.policies.sampling import draw_tokens
+from agents.policies.slots import Slots
 from agents.types import EpisodeKey, Reply
 from envs.errors import InputError
 from envs.types import Info, TextEnv
@@ -118,10 +123,9 @@ class TransformersPolicy:
 
 @dataclass(slots=True)
 class _Row:
-    """One conversation: its key, its slot in the cache, its turns and its last sampled id, which the cache lacks."""
+    """One conversation: its key, its turns so far and its last sampled id, which the cache lacks."""
 
     key: EpisodeKey
-    slot: int
     turn: int = 0
     last: int | None = None
 
@@ -135,9 +139,8 @@ class TransformersSession:
         self._policy = policy
         self._keys = keys
         self._rows: dict[int, _Row] = {}
-        self._holders: list[int | None] = []
-        self._lengths = np.zeros(0, dtype=np.int64)
         self._cache = RaggedCache(config.num_hidden_layers)
+        self._slots = Slots(self._cache)
         self._groups = config.num_attention_heads // config.num_key_value_heads
         self._like = next(policy.model.parameters())
 
@@ -166,10 +169,8 @@ class TransformersSession:
     def drop(self, rows: Sequence[int]) -> None:
         """Frees the slots of rows that have ended."""
         for row in rows:
-            state = self._rows.pop(row, None)
-            if state is not None:
-                self._holders[state.slot] = None
-                self._lengths[state.slot] = 0
+            if self._rows.pop(row, None) is not None:
+                self._slots.free(row)
 
     def _prompt(self, row: int, observation: str, info: Info) -> tuple[int, ...]:
         state = self._rows.get(row)
@@ -179,14 +180,16 @@ class TransformersSession:
 
     def _context(self, row: int) -> int:
         state = self._rows.get(row)
-        return 0 if state is None else int(self._lengths[state.slot]) + (state.last is not None)
+        return 0 if state is None else self._slots.length(row) + (state.last is not None)
 
     def _sample(self, prompts: Mapping[int, tuple[int, ...]]) -> dict[int, Reply]:
         """Reads the prompts and samples one reply for each."""
         most, stops = self._policy.sampling.max_reply_tokens, np.array(sorted(self._policy.dialogue.stops))
         for row in prompts:
-            self._admit(row)
-        asked = self._bring_to_front(list(prompts))
+            if row not in self._rows:
+                self._rows[row] = _Row(self._keys[row])
+                self._slots.take(row)
+        asked = self._slots.bring_to_front(list(prompts))
         tokens: list[list[int]] = [[] for _ in asked]
         logprobs: list[list[float]] = [[] for _ in asked]
         logits = self._read(asked, prompts)
@@ -204,7 +207,7 @@ class TransformersSession:
             if speaking[places].mean() < _SHARE_SPEAKING:
                 drawn, places = drawn[speaking[places]], np.flatnonzero(speaking)
             logits = self._forward(drawn, places, np.ones_like(places))
-            self._lengths[: len(asked)] += speaking
+            self._slots.lengths[: len(asked)] += speaking
         said = zip(asked, tokens, logprobs, strict=True)
         return {row: self._finish(row, prompts[row], ids, values) for row, ids, values in said}
 
@@ -213,32 +216,6 @@ class TransformersSession:
         state.turn += 1
         state.last = tokens[-1]
         return Reply(self._policy.dialogue.text(tokens), prompt, tuple(tokens), tuple(logprobs))
-
-    def _admit(self, row: int) -> None:
-        if row in self._rows:
-            return
-        if None not in self._holders:
-            self._holders.append(None)
-            self._lengths = np.append(self._lengths, 0)
-        slot = self._holders.index(None)
-        self._holders[slot] = row
-        self._rows[row] = _Row(self._keys[row], slot)
-
-    def _bring_to_front(self, rows: Sequence[int]) -> list[int]:
-        """Moves these rows into slots 0 to R - 1; returns them in order of slot."""
-        wanted = set(rows)
-        behind = [self._rows[row].slot for row in rows if self._rows[row].slot >= len(rows)]
-        ahead = [slot for slot in range(len(rows)) if self._holders[slot] not in wanted]
-        if behind:
-            self._cache.reserve(len(self._holders), int(self._lengths.max()))
-            self._cache.swap(ahead, behind, int(self._lengths.max()))
-            for first, second in zip(ahead, behind, strict=True):
-                self._holders[first], self._holders[second] = self._holders[second], self._holders[first]
-                self._lengths[[first, second]] = self._lengths[[second, first]]
-        for slot, holder in enumerate(self._holders):
-            if holder is not None:
-                self._rows[holder].slot = slot
-        return [holder for holder in self._holders[: len(rows)] if holder is not None]
 
     def _read(self, asked: Sequence[int], prompts: Mapping[int, tuple[int, ...]]) -> torch.Tensor:
         """Feeds each row its last sampled id and its prompt; returns the next logits (R, V) in order of slot."""
@@ -252,13 +229,13 @@ class TransformersSession:
         for part in _portions(order, widths):
             ids = np.array([id for place in part.tolist() for id in chunks[place]])
             logits.append(self._forward(ids, part, widths[part]))
-            self._lengths[part] += widths[part]
+            self._slots.lengths[part] += widths[part]
         return torch.cat(logits)[torch.from_numpy(np.argsort(order)).to(self._like.device)]
 
     def _forward(self, ids: NDArray[np.int64], slots: NDArray[np.int64], widths: NDArray[np.int64]) -> torch.Tensor:
-        starts = self._lengths[slots]
+        starts = self._slots.lengths[slots]
         plan = plan_chunks(slots, starts, widths, self._groups, self._like)
-        self._cache.reserve(len(self._holders), int((starts + widths).max()))
+        self._cache.reserve(len(self._slots), int((starts + widths).max()))
         self._cache.prepare(plan)
         output = self._policy.model(
             input_ids=torch.from_numpy(ids[None]).to(self._like.device),
@@ -271,33 +248,6 @@ class TransformersSession:
         )
         logits: torch.Tensor = output.logits[0]
         return logits
-
-
-def draw_tokens(
-    logits: torch.Tensor, numbers: NDArray[np.float64], temperature: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Draws one token a row by inverting the cumulative distribution at a given number.
-
-    Args:
-        logits: (R, V).
-        numbers: (R,) in [0, 1).
-        temperature: divides the logits; 0 takes the most likely token.
-
-    Returns:
-        The tokens (R,), and their log-probabilities (R,) at that temperature (at temperature 0, those at temperature
-        1).
-    """
-    scaled = logits.float()
-    if temperature not in (0, 1):
-        scaled = scaled / temperature
-    logprobs = scaled.log_softmax(-1)
-    if temperature == 0:
-        tokens = logprobs.argmax(-1, keepdim=True)
-    else:
-        cumulative = logprobs.double().exp_().cumsum(-1)
-        at = torch.from_numpy(numbers[:, None]).to(cumulative.device) * cumulative[:, -1:]
-        tokens = torch.searchsorted(cumulative, at, right=True)
-    return tokens[:, 0].cpu().numpy(), logprobs.gather(1, tokens)[:, 0].cpu().numpy()
 
 
 def load(
@@ -316,7 +266,8 @@ def load(
     Raises:
         InputError: there is no such folder or model, or its weights are missing or not in safetensors.
     """
-    local = _check_folder(path)
+    path = locate_model(path)
+    local = Path(path).is_dir()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
@@ -327,37 +278,24 @@ def load(
             dtype=dtype,
             attn_implementation="sdpa",
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"model={path} cannot be loaded: {reason}") from error
     model.to(device)  # type: ignore[arg-type]
     return model.eval(), tokenizer
 
 
-def _check_folder(path: str) -> bool:
-    folder = Path(path).expanduser()
-    if not folder.exists():
-        if path.count("/") != 1 or path.startswith((".", "/", "~")):
-            raise InputError(
-                f"model={path}: there is no such folder. Give a model folder, or a hub id such as Qwen/Qwen3-0.6B."
-            )
-        return False
-    if not (folder / "config.json").is_file():
-        raise InputError(f"model={path} is no model folder: it has no config.json.")
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"model={path} has no weights: no *.safetensors file lies beside its config.json.")
-    return True
-
-
 @contextmanager
 def _inference(model: PreTrainedModel) -> Iterator[None]:
     training = model.training
-    model.eval()
+    if training:
+        model.eval()
     try:
         with torch.inference_mode(), ragged(model):
             yield
     finally:
-        model.train(training)
+        if training:
+            model.train()
 
 
 def _portions(order: NDArray[np.int64], widths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

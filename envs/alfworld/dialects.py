@@ -81,7 +81,7 @@ class Dialect(NamedTuple):
 PUBLISHED = Dialect("move", "receptacle", HELP, frozenset({"SinkType", "SinkBasinType"}))
 """The published games of format 2.1.2."""
 
-PACKAGED = Dialect("move", "receptacle", "\n" + HELP, frozenset({"SinkBasinType"}))
+PACKAGED = Dialect("move", "receptacle", HELP, frozenset({"SinkBasinType"}))
 """Games written with the domain and grammar of the alfworld package 0.4.2."""
 
 CLASSIC = Dialect("put", "location", None, frozenset({"SinkBasinType"}))

@@ -296,12 +296,22 @@ def test_warming_up_counts_updates_also_across_a_resumed_run():
             rates.append(self.optimizer.param_groups[0]["lr"])
             return super().training_step(*inputs, **options)
 
-    for start in (0, 2):
-        made = trainer(model(), iterations=4, start_iteration=start, warmup_steps=4, learning_rate=1.0)
+    reports: list[IterationReport] = []
+    for start in (0, 1):
+        made = trainer(
+            model(),
+            iterations=3,
+            start_iteration=start,
+            warmup_steps=4,
+            learning_rate=1.0,
+            on_iteration=reports.append,
+        )
         made.__class__ = Watched
         made.train()
-    expected = [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1.0, 1.0, 1.0, 1.0]
-    assert rates == pytest.approx([*expected, *expected[4:]])
+    expected = [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1.0, 1.0]
+    assert rates == pytest.approx([*expected, *expected[2:]])
+    # An iteration reports the rate of its last update.
+    assert [report.metrics["learning_rate"] for report in reports] == pytest.approx([0.4, 0.8, 1.0, 0.8, 1.0])
 
 
 def test_draws_do_not_depend_on_anything_else_that_is_random():
@@ -346,6 +356,15 @@ def test_training_learns():
     _, reports = train("full", iterations=12, tasks=2, group_size=8, learning_rate=5e-3)
     successes = [report["success"] for report in reports]
     assert sum(successes[-4:]) > sum(successes[:4]) + 0.5
+
+
+def test_a_machine_of_several_gpus_trains_on_one():
+    """There the base class wraps the model in `DataParallel`; nothing of ours may run through that."""
+    policy = model()
+    made = trainer(policy, iterations=1)
+    made.args._n_gpu = 2
+    made.train()
+    assert contents(policy) == contents(train(iterations=1)[0])
 
 
 def test_metrics_say_what_happened():

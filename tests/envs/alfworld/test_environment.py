@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import envs
 from envs.alfworld.environment import ALFWorld, ALFWorldConfig
 from envs.alfworld.games import forget
-from envs.errors import InputError
+from envs.errors import InputError, MissingExtraError
 from tests.envs.alfworld import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_known", "own_cache")
@@ -269,6 +270,12 @@ def test_environments_of_one_task_share_the_compiled_game(data: Path) -> None:
     other.reset(seed=0)
     assert one._world is not other._world
     assert one._world.layout is other._world.layout  # type: ignore[union-attr]
+
+
+def test_the_reference_engine_says_what_to_install(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "textworld", None)
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[alfworld\]"'):
+        make(data, engine="reference").reset(seed=0)
 
 
 def test_real_games(alfworld_data: Path) -> None:

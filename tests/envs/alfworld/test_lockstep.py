@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -130,6 +132,21 @@ def test_generated_games() -> None:
             for played in (disguised(command, draw), "help", command):
                 assert env.step(played) == native.step(played)
         assert native.step("look")[4]["won"]
+
+
+@pytest.mark.usefixtures("stock")
+def test_the_stock_engine_leaves_the_process_as_it_was(alfworld_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["keystone", "key=value"])
+    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+    games = find_games(str(alfworld_data), "valid_seen")
+    assert games is not None
+    world = ReferenceWorld(games.path(games.names[0]))
+    first = world.reset(), world.state_key()
+    world.step(world.admissible_commands()[0])
+    assert world.state_key() != first[1]
+    assert (world.reset(), world.state_key()) == first
+    assert sys.argv == ["keystone", "key=value"]
+    assert "ALFWORLD_DATA" not in os.environ
 
 
 def older(data: dict[str, Any]) -> dict[str, Any]:

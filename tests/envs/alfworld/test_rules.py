@@ -96,7 +96,7 @@ def test_commands_at_the_start() -> None:
 
 def test_help() -> None:
     assert world().step("help") == HELP
-    assert world(dialect=PACKAGED).step("help") == "\n" + HELP
+    assert world(dialect=PACKAGED).step("help") == HELP
     assert world(dialect=CLASSIC).step("help") == NOTHING
     assert "help" not in world(dialect=CLASSIC).admissible_commands()
 

@@ -127,3 +127,12 @@ def test_the_stock_engine_plays_written_games_in_step(tmp_path: Path, index: int
             break
     assert native.won
     assert stock.won
+
+
+@needs_alfworld
+def test_help_reads_as_the_stock_engine_gives_it(tmp_path: Path) -> None:
+    file = write_game(generate("train", 7), tmp_path)
+    game = read_game(file)
+    native, stock = World(Layout(game.problem, game.dialect)), ReferenceWorld(file)
+    assert native.reset() == stock.reset()
+    assert native.step("help") == stock.step("help")
