@@ -348,7 +348,6 @@ def bad(tmp_path: Path, model_folder: Path) -> dict[str, str]:
         (["model={model}", "out={other}"], "already holds another run"),
         (["resume={games}"], "no run there"),
         (["resume={other}", "iterations=3"], "leave out 'iterations=3'"),
-        *([] if torch.cuda.is_available() else [(["model={model}", "device=cuda"], "sees no CUDA device")]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
