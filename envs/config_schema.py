@@ -148,6 +148,10 @@ def takes_text(hint: Any) -> bool:  # noqa: ANN401
     return all(member is str or isinstance((get_args(member) or (None,))[0], str) for member in members)
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+
+
 def expected(key: Key) -> str:
     """Says in words what a key takes."""
     if key.choices:
@@ -155,7 +159,7 @@ def expected(key: Key) -> str:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
     text = " or ".join(words.get(part, "a list such as [1,2]") for part in plain_types(key.type))
     if key.minimum is not None:
-        text += f" of at least {key.minimum:g}"
+        text += f" of at least {_number(key.minimum)}"
     if key.maximum is not None:
-        text += f"{' and' if key.minimum is not None else ''} of at most {key.maximum:g}"
+        text += f"{' and' if key.minimum is not None else ''} of at most {_number(key.maximum)}"
     return text

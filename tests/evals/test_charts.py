@@ -36,7 +36,11 @@ def test_smoothing_by_hand() -> None:
     assert [charts.smoothing_width(number) for number in (1, 12, 30, 40, 150)] == [3, 3, 5, 7, 25]
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+# A third of the smallest floats is no longer told from zero, so neither is their error line.
+scores = st.one_of(st.just(0.0), st.floats(1e-300, 1e6), st.floats(-1e6, -1e-300))
+
+
+@given(st.lists(scores, min_size=1, max_size=40))
 def test_bars_start_at_zero_and_mark_the_chosen(values: list[float]) -> None:
     bars = [Bar(str(i), value, i == 0, abs(value) / 3) for i, value in enumerate(values)]
     drawing = charts.layer_scores(bars)

@@ -221,8 +221,8 @@ def test_scoring_the_reference_leaves_the_policy_alone():
 
 
 def test_a_strong_reference_holds_the_policy_back():
-    free, held = (train(iterations=6, loss=LossConfig(beta=beta))[1][-1] for beta in (1e-6, 30.0))
-    assert held["reference_kl"] < free["reference_kl"] / 2
+    free, held = (train(iterations=5, loss=LossConfig(beta=beta))[1][-1] for beta in (1e-6, 1.0))
+    assert held["reference_kl"] < 0.7 * free["reference_kl"]
 
 
 def test_a_short_policy_moves_by_its_float32_masters():
