@@ -73,7 +73,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     layer = summary["layer"]
     facts = [
         ("World", summary["env"]),
-        ("Data", summary["data"]),
+        *((f"Data for {use}", line) for use, line in summary["data"].items()),
         ("Model", summary["model"]),
         ("Algorithm", summary["algorithm"]),
         ("Seed", summary["seed"]),

@@ -40,7 +40,7 @@ def summary() -> dict[str, Any]:
         "model": "tiny",
         "algorithm": "gigpo",
         "seed": 0,
-        "data": "3,553 generated train games",
+        "data": {"training": "3,553 generated train games", "evaluation": "generated unseen games"},
         "panel": {"name": "seed 0", "tasks": 300, "sha256": "0123456789abcdef" * 4},
         "tuning_panel": {"name": "tuning, seed 0", "tasks": 128, "sha256": "fedcba9876543210" * 4},
         "layer": {"selector": "auto", "indices": [4], "count": 1},

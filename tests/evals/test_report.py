@@ -91,8 +91,9 @@ def test_suits_light_dark_and_phones(tmp_path: Path) -> None:
 
 def test_escapes_hostile_strings(tmp_path: Path) -> None:
     content = summary()
-    for name in ("env", "model", "algorithm", "data"):
+    for name in ("env", "model", "algorithm"):
         content[name] = HOSTILE
+    content["data"] = {HOSTILE: HOSTILE}
     content["panel"]["name"] = content["layer"]["selector"] = HOSTILE
     content["contribution"] = {"value": None, "interval": None, "why_null": HOSTILE}
     folder = write(tmp_path / "a'b\"<i>&", content)
