@@ -15,11 +15,11 @@ from typing import Any
 
 from agents.types import Episode, Policy
 from envs.errors import InputError
+from envs.screen import Screen
 from envs.types import TextEnv
 from evals.folder import Folder
 from evals.panels import Panel
 from evals.scoring import Score, episode_of, episode_row, play, score, score_by_type
-from evals.screen import Screen
 from evals.stopping import Stop
 
 CONFIG, EPISODES, SCORE, LOG = "config.yaml", "episodes.jsonl", "score.json", "log.txt"

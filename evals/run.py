@@ -29,8 +29,8 @@ from evals.panels import Panel, choose
 
 if TYPE_CHECKING:
     from agents.types import Policy
+    from envs.screen import Screen
     from evals.evaluation import EvaluationFolder
-    from evals.screen import Screen
 
 _MODEL = "a model folder, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct"
 
@@ -195,8 +195,8 @@ def _play(
     folder: EvaluationFolder | None,
     lines: list[str],
 ) -> int:
+    from envs.screen import Screen
     from evals import evaluation, score_tables
-    from evals.screen import Screen
     from evals.stopping import Stop, StoppedError
 
     if folder is not None:

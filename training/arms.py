@@ -18,10 +18,10 @@ from agents import deltas
 from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.targets import Target
 from agents.types import Episode
+from envs.screen import Screen
 from envs.types import TextEnv
 from evals.panels import Panel
 from evals.scoring import episode_row, play, score, wins
-from evals.screen import Screen
 from evals.stopping import Stop, StoppedError
 from training import advantages, checkpoint
 from training.collect import Estimator

@@ -135,7 +135,7 @@ def load_model(inputs: Inputs) -> Loaded:
 
 def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = True) -> Run:
     """Puts a run together and says what it works with; in the log alone if `echo` is False."""
-    from evals.screen import Screen
+    from envs.screen import Screen
     from evals.stopping import Stop
     from training.arms import Run
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from agents.dialogue import Dialogue
+    from envs.screen import Screen
     from envs.types import TextEnv
-    from evals.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def main(config: WarmstartConfig) -> int:
         raise InputError(f"out={out} exists and is not an empty folder.")
     import torch
 
-    from evals.screen import Screen
+    from envs.screen import Screen
 
     torch.manual_seed(config.seed)
     out.mkdir(parents=True, exist_ok=True)
