@@ -25,7 +25,8 @@ class ModelConfig:
 
     name: str = key("", "the preset, folder or hub id it was chosen by")
     path: str = key("", "its folder or hub id; a relative folder may also be relative to the repository")
-    max_reply_tokens: int = key(16, "longest reply", unit="tokens a turn", minimum=1)
+    # The published runs' limit (arXiv 2505.10978): a chat model thinks before it acts.
+    max_reply_tokens: int = key(512, "longest reply", unit="tokens a turn", minimum=1)
     dtype: Literal["auto", "float32", "bfloat16"] = key(
         "auto", "type of the weights; auto is bfloat16 for a folder that stores 16-bit weights, else float32"
     )

@@ -1,8 +1,8 @@
 """Targets: which part of a model is trained.
 
 A target is a set of blocks, or everything. `parse` reads the `layer=` notation without looking at a model (it needs
-only the number of blocks), so that a wrong layer is refused before any weights are loaded. Automatic choices (`auto`,
-`random`) are selectors and belong to `training.selectors`; they end in a target too.
+only the number of blocks), so that a wrong layer is refused before any weights are loaded. Automatic choices
+are selectors and belong to `training.selectors`; they end in a target too.
 
 "Middle k" of L blocks is floor(L/2 - k/2) to floor(L/2 + k/2) - 1 (arXiv 2607.01232).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,7 @@ from envs.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-NAMES = ("auto", "middle", "random", "last", "full")
-SELECTED = ("auto", "random")
+NAMES = ("middle", "last", "full")
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,13 @@ def middle(num_blocks: int, count: int = 1) -> tuple[int, ...]:
     return tuple(range(start, start + count))
 
 
-def parse(layer: str, num_blocks: int) -> Target | None:
+def parse(layer: str, num_blocks: int, selectors: Sequence[str] = ()) -> Target | None:
     """Reads `layer=`.
 
     Args:
-        layer: "14", "10,14", "10-14", "middle", "middle:5", "last", "full"; or "auto", "random".
+        layer: "14", "10,14", "10-14", "middle", "middle:5", "last", "full"; or a selector's name.
         num_blocks: number of blocks L of the model.
+        selectors: the names of the selectors that may be asked to choose.
 
     Returns:
         The target, or None if a selector has to choose it.
@@ -67,7 +67,7 @@ def parse(layer: str, num_blocks: int) -> Target | None:
         InputError: not a layer, or a block the model does not have.
     """
     text = layer.strip().lower()
-    if text in SELECTED:
+    if text in selectors:
         return None
     if text == "full":
         return Target(tuple(range(num_blocks)), full=True)
@@ -80,7 +80,7 @@ def parse(layer: str, num_blocks: int) -> Target | None:
                 f"layer={layer}: the model has {num_blocks} blocks; middle:1 to middle:{num_blocks} exist."
             )
         return Target(middle(num_blocks, count))
-    indices = sorted(set(_indices(layer, text, num_blocks)))
+    indices = sorted(set(_indices(layer, num_blocks, selectors)))
     outside = [index for index in indices if index >= num_blocks]
     if outside:
         nearest = num_blocks - 1
@@ -90,12 +90,15 @@ def parse(layer: str, num_blocks: int) -> Target | None:
     return Target(tuple(indices))
 
 
-def _indices(layer: str, text: str, num_blocks: int) -> Iterator[int]:
-    for part in text.split(","):
+def _indices(layer: str, num_blocks: int, selectors: Sequence[str]) -> Iterator[int]:
+    for part in layer.split(","):
         match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            allowed = f"{', '.join(NAMES)}, middle:K, a number 0 to {num_blocks - 1}, a list 1,3 or a range 2-4"
-            raise InputError(f"layer={layer} names no layer. Allowed: {allowed}.")
+            words = ", ".join((*selectors, *NAMES))
+            raise InputError(
+                f"layer={layer} names no layer. Allowed: {words}, middle:K, a number 0 to {num_blocks - 1}, "
+                "a list 1,3 or a range 2-4."
+            )
         yield from range(int(match[1]), int(match[2] or match[1]) + 1)
 
 

@@ -74,7 +74,7 @@ class Bar:
         self._progress.update(self._task, advance=count, note=self._note)
         if not self._screen.console.is_terminal and time.monotonic() - self._printed > 20:
             self._printed = time.monotonic()
-            self._screen.console.print(f"{self._title} {self.done}/{self._total} {self._note}".rstrip())
+            self._screen.print(f"{self._title} {self.done}/{self._total} {self._note}".rstrip())
 
     def note(self, note: str) -> None:
         """Changes the note beside the bar."""

@@ -26,7 +26,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     if pair is None:
         return f"The policy solved {percent(arms['base']['success'])} of {tasks} held-out tasks; no layer was trained."
     rates = f"from {percent(arms['base']['success'])} to {percent(arms['layer']['success'])} of {tasks} held-out tasks"
-    what = f"Training {target(summary['layer']['indices'])}"
+    what = f"Training {target(summary['layer'])}"
     size = f"({in_points(pair['difference'])} points, 95 % interval {range_of_points(pair['interval'])})"
     if not is_resolved(pair):
         return f"{what} took success {rates} {size}, a change that this panel cannot tell from none."
@@ -90,15 +90,18 @@ def is_resolved(pair: Mapping[str, Any]) -> bool:
     return bool((low > 0 or high < 0) and pair["p"] < SIGNIFICANCE)
 
 
-def target(indices: Sequence[int]) -> str:
-    """Names the trained blocks: "block 4 alone", "blocks 2 and 5 alone".
+def target(layer: Mapping[str, Any]) -> str:
+    """Names the trained part: "block 4 alone", "blocks 2 and 5 alone", "every parameter".
 
     Args:
-        indices: their indices, counted from 0.
+        layer: the summary's `layer`: the selector and the blocks' indices, counted from 0.
 
     Returns:
         The name.
     """
+    indices: Sequence[int] = layer["indices"]
+    if layer["selector"] == "full":
+        return "every parameter"
     if not indices:
         return "no block"
     *most, last = [str(index) for index in indices]

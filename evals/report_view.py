@@ -77,7 +77,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Model", summary["model"]),
         ("Algorithm", summary["algorithm"]),
         ("Seed", summary["seed"]),
-        ("Trained", f"{findings.target(layer['indices'])}, chosen by {layer['selector']}"),
+        ("Trained", f"{findings.target(layer)}, chosen by {layer['selector']}"),
         ("Panel", _panel(summary["panel"])),
     ]
     if summary.get("tuning_panel"):

@@ -1,8 +1,7 @@
 """One arm of a run: train a target from the base policy, choose its temperature, play the panel.
 
-All arms of a run start from the same weights and meet the same tasks with the same keyed draws. The weights of an arm
-at every iteration are kept on disk until the run ends, so that arms can be compared at equal tokens and equal seconds
-too.
+All arms of a run start from the same weights and meet the same tasks with the same keyed draws. Every evaluation
+episode is written down turn by turn, with what it was played for.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 
 from agents import deltas
 from agents.policies.transformers import Sampling, TransformersPolicy
-from agents.targets import Target
+from agents.targets import Target, parameters
 from agents.types import Episode
 from envs.screen import Screen
 from envs.types import TextEnv
@@ -24,13 +23,15 @@ from evals.panels import Panel
 from evals.scoring import episode_row, play, score, wins
 from evals.stopping import Stop, StoppedError
 from training import advantages, checkpoint
+from training.arguments import GroupConfig
 from training.collect import Estimator
 from training.config import RunConfig
-from training.folder import EPISODES, METRICS, RunFolder
+from training.folder import DELTA, EPISODES, METRICS, RunFolder
 from training.loss import LossConfig
-from training.trainer import GroupConfig, GroupTrainer, IterationReport
+from training.trainer import GroupTrainer, IterationReport
 
 TEMPERATURES = (0.0, 0.4, 1.0)
+Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
 CHECKPOINTS = "checkpoints"
 LATEST = "latest.safetensors"
 SAMPLED_GROUPS = 1
@@ -51,6 +52,7 @@ class Run:
         panel_env: makes an environment of the evaluation split.
         panel: the evaluation tasks.
         tuning: the tasks for choosing temperatures.
+        probe: the tasks that selectors probe with.
     """
 
     config: RunConfig
@@ -63,6 +65,7 @@ class Run:
     panel_env: Callable[[], TextEnv]
     panel: Panel
     tuning: Panel
+    probe: Panel
 
     def policy(self, temperature: float, name: str) -> TransformersPolicy:
         """The model as it is now, sampling at a temperature."""
@@ -74,8 +77,8 @@ class Run:
         train, algorithm = self.config.train, self.config.algorithm
         return Estimator(advantages.find(algorithm.name), algorithm, train.success_reward, train.invalid_penalty)
 
-    def play(self, panel: Panel, temperature: float, title: str) -> list[Episode]:
-        """Plays a panel with the present weights.
+    def play(self, panel: Panel, temperature: float, title: str, *, arm: str, purpose: str | None) -> list[Episode]:
+        """Plays a panel with the present weights and writes its episodes down if they have a purpose.
 
         Raises:
             StoppedError: the user asked for a stop; an unfinished panel is no score.
@@ -92,6 +95,12 @@ class Run:
             )
             self.stop.check()
             bar.note(f"success {score(episodes).success:.3f}")
+        if purpose is None:
+            return episodes
+        marks = {"arm": arm, "purpose": purpose, "temperature": temperature}
+        # A run that was killed before its state was written left them there already.
+        self.folder.keep(EPISODES, lambda row: any(row[name] != value for name, value in marks.items()))
+        self.folder.append(EPISODES, (episode_row(episode, **marks) for episode in episodes))
         return episodes
 
 
@@ -102,10 +111,7 @@ def evaluate(run: Run, arm: str) -> dict[str, Any]:
         The arm's evaluation: temperature, tuning successes by temperature, and the panel's outcome by task.
     """
     best, tuned = tune(run, arm)
-    episodes = run.play(run.panel, best, f"{arm}: panel at temperature {best:g}")
-    # A run that was killed here before its state was written left them there already.
-    run.folder.keep(EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "panel"))
-    run.folder.append(EPISODES, (episode_row(e, arm=arm, purpose="panel", temperature=best) for e in episodes))
+    episodes = run.play(run.panel, best, f"{arm}: panel at temperature {best:g}", arm=arm, purpose="panel")
     return outcome(episodes) | {"temperature": best, "tuning": tuned}
 
 
@@ -113,7 +119,8 @@ def tune(run: Run, arm: str) -> tuple[float, dict[str, float]]:
     """The present policy's best temperature on the tuning tasks, and its success at each (by name, for JSON)."""
     tuned = {}
     for temperature in TEMPERATURES:
-        episodes = run.play(run.tuning, temperature, f"{arm}: tuning at temperature {temperature:g}")
+        title = f"{arm}: tuning at temperature {temperature:g}"
+        episodes = run.play(run.tuning, temperature, title, arm=arm, purpose="tuning")
         tuned[f"{temperature:g}"] = score(episodes).success
     return max(TEMPERATURES, key=lambda temperature: tuned[f"{temperature:g}"]), tuned
 
@@ -158,13 +165,22 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
     )
 
 
-def train(run: Run, arm: str, target: Target) -> dict[str, Any]:
+def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[str, Any]:
     """Trains one arm from the base weights, or goes on from its last checkpoint. The trained weights stay in the model.
+
+    Args:
+        run: the run.
+        arm: the arm's name.
+        target: what it trains.
+        keep: called after every iteration with the history so far and the trained tensors.
+
+    Returns:
+        The arm's training: target, sizes and history.
 
     Raises:
         StoppedError: the user asked for a stop; the checkpoint of the last finished iteration is written.
     """
-    latest = run.folder / CHECKPOINTS / arm / LATEST
+    latest = arm_folder(run, arm) / LATEST
     tensors, counters = checkpoint.load(latest) if latest.is_file() else ({}, {"iterations": 0, "history": []})
     start, history = int(counters["iterations"]), list(counters["history"])
     run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
@@ -173,12 +189,20 @@ def train(run: Run, arm: str, target: Target) -> dict[str, Any]:
     with run.screen.bar(f"{arm}: training {target.name}", total) as bar:
         bar.advance(start * run.config.train.groups * run.config.train.group_size)
 
+        def advance(count: int) -> None:
+            # Nothing of an unfinished iteration is kept: a resumed run plays it again with the same draws.
+            run.stop.check()
+            bar.advance(count)
+
         def finish(report: IterationReport) -> bool:
-            history.append(record(run, arm, report, trainer))
+            history.append(record(run, arm, report))
+            if keep is not None:
+                keep(history, trainer.trained)
             counted = {"iterations": report.iteration + 1, "history": history}
             checkpoint.save(latest, trainer.master_optimizer.export(), counted)
-            bar.note(describe(report))
-            run.screen.log(f"{arm}: iteration {report.iteration}: {describe(report)}")
+            line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
+            bar.note(line)
+            run.screen.log(f"{arm}: {line}")
             return run.stop.requested
 
         trainer = GroupTrainer(
@@ -188,7 +212,7 @@ def train(run: Run, arm: str, target: Target) -> dict[str, Any]:
             target=target,
             policy=run.policy(run.config.train.temperature, arm),
             on_iteration=finish,
-            progress=bar.advance,
+            progress=advance,
         )
         if tensors:
             trainer.master_optimizer.restore(tensors)
@@ -204,25 +228,20 @@ def train(run: Run, arm: str, target: Target) -> dict[str, Any]:
     }
 
 
-def record(run: Run, arm: str, report: IterationReport, trainer: GroupTrainer) -> dict[str, Any]:
-    """Writes an iteration's rows and its weights; returns what the run still needs of it."""
+def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
+    """Writes an iteration's rows; returns what the run still needs of it."""
     run.folder.append(METRICS, [{"arm": arm, "iteration": report.iteration, **report.metrics, "cost": report.cost}])
     shown = report.collected.episodes[: SAMPLED_GROUPS * run.config.train.group_size]
     run.folder.append(
         EPISODES, (episode_row(e, arm=arm, purpose="training", temperature=run.config.train.temperature) for e in shown)
     )
-    checkpoint.save(snapshot(run.folder, arm, report.iteration), _contiguous(trainer.trained), {})
     kept = ("sampled_tokens", "row_tokens", "success")
     return {name: report.metrics[name] for name in kept} | {"cost": report.cost}
 
 
-def snapshot(folder: RunFolder, arm: str, iteration: int) -> Path:
-    """Where an arm's weights after an iteration are kept while the run lasts."""
-    return folder / CHECKPOINTS / arm / f"iteration-{iteration:05d}.safetensors"
-
-
-def _contiguous(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+def arm_folder(run: Run, arm: str) -> Path:
+    """Where an arm's checkpoints are kept while the run lasts."""
+    return run.folder / CHECKPOINTS / arm
 
 
 def describe(report: IterationReport) -> str:
@@ -236,10 +255,8 @@ def describe(report: IterationReport) -> str:
     )
 
 
-def save_delta(run: Run, target: Target, base_sha256: str, name: str) -> deltas.Card:
-    """Writes the present weights of a target as a delta on the base."""
-    from agents.targets import parameters
-
+def save_delta(run: Run, target: Target, base_sha256: str) -> deltas.Card:
+    """Writes the present weights of a target as the run's delta on the base."""
     details = {
         "env": run.config.env.name,
         "model": run.config.model.name,
@@ -249,4 +266,4 @@ def save_delta(run: Run, target: Target, base_sha256: str, name: str) -> deltas.
         "train": asdict(run.config.train),
     }
     tensors = {key: value.detach() for key, value in parameters(run.model, target).items()}
-    return deltas.save(run.folder / name, tensors, base_sha256=base_sha256, target=target.name, details=details)
+    return deltas.save(run.folder / DELTA, tensors, base_sha256=base_sha256, target=target.name, details=details)

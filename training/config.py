@@ -30,8 +30,8 @@ class TrainConfig:
     learning_rate: float = key(5e-6, "of the layer arm", unit="an update", minimum=0)
     full_learning_rate: float = key(1e-6, "of the full-parameter arm", unit="an update", minimum=0)
     warmup_updates: int = key(0, "updates over which the learning rate rises from 0", unit="updates", minimum=0)
-    beta1: float = key(0.9, "AdamW's decay of the first moment", minimum=0, maximum=1)
-    beta2: float = key(0.999, "AdamW's decay of the second moment", minimum=0, maximum=1)
+    beta1: float = key(0.9, "AdamW's decay of the first moment", minimum=0, maximum=0.999999)
+    beta2: float = key(0.999, "AdamW's decay of the second moment", minimum=0, maximum=0.999999)
     weight_decay: float = key(0.0, "AdamW's decoupled weight decay", minimum=0)
     max_grad_norm: float = key(1.0, "gradients are scaled down to this norm", minimum=0)
     clip_low: float = key(0.2, "the probability ratio is clipped at 1 - clip_low", minimum=0, maximum=1)
@@ -63,7 +63,7 @@ _ALGORITHM = Group("gigpo", lambda name: advantages.find(name).Config, names=adv
 class RunConfig:
     """All keys of the main job."""
 
-    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data", "anchor": "env.anchor"}
 
     env: Any = environment_key("the world to learn")
     model: ModelConfig = group("the policy to start from", _MODEL)

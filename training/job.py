@@ -11,26 +11,26 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from agents import deltas
 from agents.blocks import find_stack
-from agents.draws import stream_seed
-from agents.targets import Target, parse
+from agents.targets import Target, parameters, parse
 from agents.types import EpisodeKey
+from envs.errors import InputError
+from evals.panels import Panel
 from evals.report import build
-from training import checkpoint, selectors
-from training.arms import CHECKPOINTS, Run, evaluate, outcome, save_delta, snapshot, train
+from training import equal_cost, selectors
+from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
 from training.collect import collect
 from training.floor import update_floor
-from training.folder import DELTA, LAYERS, STATE, SUMMARY
+from training.folder import LAYERS, STATE, SUMMARY
+from training.prepare import PROBE as PROBE_NAME
 from training.selectors import Probe
 from training.summary import sentences, summarize, table
 
 PROBE = -2
-PROBE_TASKS = 16
 Stages = dict[str, Any]
 
 
@@ -48,20 +48,24 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
         StoppedError: the user asked for a stop; what is finished is on disk.
     """
     stages: Stages = run.folder.read_json(STATE) or {}
-    base = {name: value.detach().clone() for name, value in run.model.named_parameters()}
     base_sha256 = deltas.base_fingerprint(run.model)
+    _check_inputs(run, stages, {"base": base_sha256, **{f"{use} data": line for use, line in data.items()}})
+    # Kept off the device, where memory is scarce and measured.
+    base = {name: value.detach().to("cpu", copy=True) for name, value in run.model.named_parameters()}
     _stage(run, stages, "base", lambda: {"evaluation": evaluate(run, "base")})
     _stage(run, stages, "choice", lambda: choose(run))
     run.folder.write_json(LAYERS, stages["choice"])
-    run.screen.print(f"layer {', '.join(map(str, stages['choice']['chosen']))}: {stages['choice']['why']}")
-    targets = {"layer": _target(run, stages["choice"])}
+    for line in choice_lines(stages["choice"]):
+        run.screen.print(line)
+    targets = {"layer": _target(stages["choice"])}
     if run.config.compare == "full" and not targets["layer"].full:
         targets["full"] = Target(tuple(range(len(find_stack(run.model)))), full=True)
     for arm, target in targets.items():
-        _stage(run, stages, arm, lambda arm=arm, target=target: _arm(run, arm, target, base_sha256))  # type: ignore[misc]
+        keep = equal_cost.snapshots(run, arm, stages).keep if len(targets) == 2 else None
+        _stage(run, stages, arm, partial(_arm, run, arm, target, base_sha256, keep))
         deltas.revert(run.model, base)
     if len(targets) == 2:
-        _stage(run, stages, "equal", lambda: _equal(run, stages, base))
+        _stage(run, stages, "equal", lambda: equal_cost.compare(run, stages, base))
     facts = {
         "env": run.config.env.name,
         "model": run.config.model.name,
@@ -89,7 +93,37 @@ def _stage(run: Run, stages: Stages, name: str, work: Callable[[], dict[str, Any
         run.folder.write_json(STATE, stages)
 
 
-def _target(run: Run, choice: Mapping[str, Any]) -> Target:
+def _check_inputs(run: Run, stages: Stages, found: dict[str, str]) -> None:
+    """Notes what a run rests on when it begins; a resumed run must rest on the same.
+
+    Raises:
+        InputError: model, data or tasks are others than when the run began.
+    """
+    found |= {"panel": run.panel.sha256, "tuning tasks": run.tuning.sha256}
+    begun = stages.setdefault("inputs", found)
+    for name, value in found.items():
+        if begun.get(name) != value:
+            raise InputError(
+                f"resume={run.folder.path}: the run's {name} changed since it began, from {begun.get(name)!r} to "
+                f"{value!r}. Put it back, or start a new run."
+            )
+
+
+def choice_lines(choice: Mapping[str, Any]) -> list[str]:
+    """What was chosen, why, and what every block scored."""
+    what = "full" if choice["selector"] == "full" else ", ".join(map(str, choice["chosen"]))
+    lines = [f"layer {what}: {choice['why']}"]
+    if any(block["score"] is not None for block in choice["blocks"]):
+        scores = (
+            f"{block['index']}: {block['score']:.3g}"
+            + (f" ± {block['details']['standard_error']:.2g}" if "standard_error" in block["details"] else "")
+            for block in choice["blocks"]
+        )
+        lines.append(f"scores of the blocks (higher is better, ± standard error): {'; '.join(scores)}")
+    return lines
+
+
+def _target(choice: Mapping[str, Any]) -> Target:
     if choice["selector"] == "full":
         return Target(tuple(choice["chosen"]), full=True)
     return Target(tuple(choice["chosen"]))
@@ -104,7 +138,7 @@ def _extra_passes(run: Run) -> int:
 def choose(run: Run) -> dict[str, Any]:
     """The content of `layers.json`: the target of `layer=`, or what its selector chose and why."""
     num_blocks, layer = len(find_stack(run.model)), run.config.layer.strip().lower()
-    fixed = parse(layer, num_blocks)
+    fixed = parse(layer, num_blocks, selectors.names())
     if fixed is not None:
         blocks: list[dict[str, Any]] = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
         selector = layer if fixed.full else "fixed"
@@ -116,18 +150,21 @@ def choose(run: Run) -> dict[str, Any]:
             "blocks": blocks,
             "cost": {"seconds": 0.0},
         }
-    started, episodes = time.perf_counter(), 0
+    started, played = time.perf_counter(), Panel(PROBE_NAME, ())
 
     def groups() -> Sequence[Any]:
-        nonlocal episodes
-        env, size = run.train_env(), run.config.train.group_size
-        seed = stream_seed(run.config.seed, "probe")
-        tasks = env.sample_tasks(seed, PROBE_TASKS)
-        keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in tasks for member in range(size)]
+        nonlocal played
+        played = run.probe
+        size = run.config.train.group_size
+        keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in played.tasks for member in range(size)]
         with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
+
+            def advance(count: int) -> None:
+                run.stop.check()
+                bar.advance(count)
+
             policy = run.policy(run.config.train.temperature, "probe")
-            rows = collect(run.train_env, policy, keys, run.estimator(), progress=bar.advance).rows
-        episodes = len(keys)
+            rows = collect(run.train_env, policy, keys, run.estimator(), progress=advance).rows
         return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
 
     probe = Probe(
@@ -140,51 +177,19 @@ def choose(run: Run) -> dict[str, Any]:
         seed=run.config.seed,
     )
     choice = selectors.find(layer)(probe)
-    return choice.as_json({"seconds": time.perf_counter() - started, "episodes": episodes})
+    episodes = len(played.tasks) * run.config.train.group_size
+    content = choice.as_json({"seconds": time.perf_counter() - started, "episodes": episodes})
+    return content | {"tasks": played.as_json()}
 
 
-def _arm(run: Run, arm: str, target: Target, base_sha256: str) -> dict[str, Any]:
-    training = train(run, arm, target)
+def _arm(run: Run, arm: str, target: Target, base_sha256: str, keep: Keep | None) -> dict[str, Any]:
+    training = train(run, arm, target, keep)
     rate = run.config.train.full_learning_rate if target.full else run.config.train.learning_rate
-    card = save_delta(run, target, base_sha256, DELTA if arm == "layer" else f"{arm}.safetensors")
-    if arm != "layer":
-        # A delta of every parameter is a second model in size; only the layer's is the product.
-        (run.folder / f"{arm}.safetensors").unlink()
+    if arm == "layer":
+        # The full arm's delta would be a second model in size; the layer's is the product.
+        save_delta(run, target, base_sha256)
     return {
         "training": training | {"learning_rate": rate},
         "evaluation": evaluate(run, arm),
-        "delta": card.tensors_sha256,
+        "delta": deltas.fingerprint(parameters(run.model, target)),
     }
-
-
-def _equal(run: Run, stages: Stages, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Both arms where they had sampled equally many tokens, and where they had trained for equally many seconds."""
-    result: dict[str, Any] = {}
-    quantities: dict[str, Callable[[Mapping[str, Any]], float]] = {
-        "tokens": lambda row: float(row["sampled_tokens"]),
-        "wall_clock": lambda row: float(row["cost"]["seconds"]),
-    }
-    for kind, quantity in quantities.items():
-        spent = {
-            arm: np.cumsum([quantity(row) for row in stages[arm]["training"]["history"]]) for arm in ("layer", "full")
-        }
-        budget = min((values[-1] for values in spent.values() if len(values)), default=0.0)
-        result[kind] = {
-            arm: _at(run, stages, arm, int(np.searchsorted(values, budget, side="right")), base)
-            for arm, values in spent.items()
-        }
-    return result
-
-
-def _at(run: Run, stages: Stages, arm: str, iterations: int, base: Mapping[str, Any]) -> dict[str, Any]:
-    """The panel's outcome of an arm's policy after so many iterations, at the temperature of its last policy."""
-    evaluation = stages[arm]["evaluation"]
-    if iterations == 0:
-        evaluation = stages["base"]["evaluation"]
-    elif iterations < len(stages[arm]["training"]["history"]):
-        tensors, _ = checkpoint.load(snapshot(run.folder, arm, iterations - 1))
-        deltas.apply(run.model, tensors)
-        title = f"{arm} after {iterations} iterations"
-        evaluation = outcome(run.play(run.panel, evaluation["temperature"], title))
-        deltas.revert(run.model, dict(base))
-    return {"iteration": iterations, "success": evaluation["success"], "interval": evaluation["interval"]}

@@ -71,6 +71,30 @@ def token_weights(lengths_B: NDArray[np.int64], mode: str, constant: int = 1) ->
     raise unknown("aggregation", mode, AGGREGATIONS)
 
 
+def correct_mismatch(
+    advantages_T: NDArray[np.float32], old_T: NDArray[np.float32], sampler_T: NDArray[np.float32], cap: float
+) -> NDArray[np.float32]:
+    """Folds what the sampler and the trainer disagree on into the advantages.
+
+    The same weights give other log-probabilities in a cached or foreign sampler than in the trainer's pass, so tokens
+    were drawn from a slightly other policy. Each is weighted by min(pi_trainer / pi_sampler, cap), the truncated
+    importance weight that is used for rollout engines (Yao et al., 2025, on off-policy RL by mismatched engines).
+
+    Args:
+        advantages_T: (T,).
+        old_T: log-probabilities in the trainer's pass, (T,).
+        sampler_T: the sampler's own, (T,).
+        cap: the largest weight; 0 changes nothing.
+
+    Returns:
+        (T,) corrected advantages.
+    """
+    if not cap:
+        return advantages_T
+    weights: NDArray[np.float32] = np.minimum(np.exp(old_T - sampler_T), np.float32(cap))
+    return advantages_T * weights
+
+
 @dataclass
 class LossParts:
     """The loss of one micro-batch and what is logged beside it (sums over its tokens, no gradient).

@@ -7,19 +7,20 @@ the model. Neither writes anything. `open_run` then needs the run's folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.draws import stream_seed
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.targets import parse
 from envs.errors import InputError
-from envs.registry import make_from
+from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose, draw
+from training import selectors
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from training.arms import Run
 
-TUNING = "tuning"
+TUNING, PROBE = "tuning", "probe"
+PROBE_TASKS = 16
+"""Tasks that a selector's shared episodes are played on."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Inputs:
         train_env: makes an environment of the training split.
         panel_env: makes an environment of the panel's split.
         tuning: the tasks for choosing temperatures, apart from those that training plays.
+        probe: the tasks that selectors probe with, apart from both.
         panel: the evaluation tasks.
         data: which data is used for what.
     """
@@ -51,6 +55,7 @@ class Inputs:
     train_env: Callable[[], TextEnv]
     panel_env: Callable[[], TextEnv]
     tuning: Panel
+    probe: Panel
     panel: Panel
     data: dict[str, str]
 
@@ -89,14 +94,42 @@ def check(config: RunConfig) -> Inputs:
     check_layer(config.layer, model_path)
     panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
     trained = env.sample_tasks(stream_seed(config.seed, "training"), config.iterations * config.train.groups)
-    tuning = draw(env, TUNING, stream_seed(config.seed, TUNING), config.tuning_tasks, excluding=trained)
+    check_apart(config, trained, panel, panel_env.keywords)
+    tuning = draw(
+        env, TUNING, stream_seed(config.seed, TUNING), config.tuning_tasks, excluding=[*trained, *panel.tasks]
+    )
     if not tuning.tasks:
         raise InputError(
             f"no task is left for choosing temperatures: training plays all there are ({env.describe_data()}). "
             "Lower iterations= or train.groups=, or give more data."
         )
+    apart = [*trained, *panel.tasks, *tuning.tasks]
+    probe = draw(env, PROBE, stream_seed(config.seed, PROBE), PROBE_TASKS, excluding=apart)
     data = {"training": env.describe_data(), "evaluation": panel_env().describe_data()}
-    return Inputs(config, model_path, train_env, panel_env, tuning, panel, data)
+    return Inputs(config, model_path, train_env, panel_env, tuning, probe, panel, data)
+
+
+def check_apart(config: RunConfig, trained: Sequence[str], panel: Panel, options: Mapping[str, Any]) -> None:
+    """Makes sure that training plays neither the panel's split nor, whatever the splits are called, a task of it.
+
+    Args:
+        config: the run's configuration.
+        trained: the tasks that training plays.
+        panel: the evaluation tasks.
+        options: the options of their environment.
+
+    Raises:
+        InputError: it would.
+    """
+    split = options_of(config.env).get("split")
+    if split is not None and split == options.get("split"):
+        raise InputError(f"env.split={split} is the split that panel {panel.name} is drawn from; train on another one.")
+    shared = set(trained).intersection(panel.tasks)
+    if shared:
+        raise InputError(
+            f"training would play {len(shared)} of the {len(panel.tasks)} tasks of panel {panel.name}, for example "
+            f"{min(shared)}. Train on another split or score on another panel."
+        )
 
 
 def check_layer(layer: str, model_path: str) -> None:
@@ -113,7 +146,7 @@ def check_layer(layer: str, model_path: str) -> None:
             raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
         num_blocks = settings.get("num_hidden_layers", settings.get("n_layer", 0))
         if num_blocks:
-            parse(layer, num_blocks)
+            parse(layer, num_blocks, selectors.names())
 
 
 def load_model(inputs: Inputs) -> Loaded:
@@ -129,7 +162,7 @@ def load_model(inputs: Inputs) -> Loaded:
     device = choose_device(inputs.config.device)
     dtype = choose_dtype(inputs.config.model.dtype, inputs.model_path)
     model, tokenizer = load(inputs.model_path, device, dtype)
-    parse(inputs.config.layer, len(find_stack(model)))
+    parse(inputs.config.layer, len(find_stack(model)), selectors.names())
     return Loaded(model, tokenizer, device, dtype)
 
 
@@ -142,9 +175,10 @@ def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = 
     config, screen = inputs.config, Screen(folder / LOG, echo=echo)
     model, tokenizer, device, dtype = loaded
     count = sum(parameter.numel() for parameter in model.parameters())
+    screen.print(f"run folder: {folder.path}")
     for use, line in inputs.data.items():
         screen.print(f"{use} data: {line}")
     screen.print(f"panel: {inputs.panel.name}, {len(inputs.panel.tasks)} tasks, sha256 {inputs.panel.sha256[:12]}")
     screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
-    environments, tasks = (inputs.train_env, inputs.panel_env), (inputs.panel, inputs.tuning)
+    environments, tasks = (inputs.train_env, inputs.panel_env), (inputs.panel, inputs.tuning, inputs.probe)
     return Run(config, folder, screen, Stop(), model, tokenizer, *environments, *tasks)

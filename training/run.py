@@ -37,7 +37,6 @@ def main(config: RunConfig) -> int:
         loaded = load_model(inputs)
         folder = RunFolder.create(path)
         save(replace(config, out="", resume=""), folder / CONFIG)
-    print(f"run folder: {folder.path}")
     run = open_run(inputs, loaded, folder)
     from evals.stopping import StoppedError
     from training.job import execute

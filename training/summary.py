@@ -47,9 +47,7 @@ def summarize(facts: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, 
     summary["equal_tokens"] = stages.get("equal", {}).get("tokens", {})
     summary["cost"] = {arm: _cost(arms[arm]["training"]) for arm in ("layer", "full") if arm in arms}
     summary["cost"]["selection_seconds"] = stages["choice"]["cost"].get("seconds", 0.0)
-    if "full" in arms:
-        layer, full = (_update_seconds_a_token(arms[arm]["training"]["history"]) for arm in ("layer", "full"))
-        summary["cost"]["update_ratio"] = layer / full if full else None
+    summary["cost"]["update_ratio"] = _update_ratio(arms)
     summary["cost"]["update_floor"] = facts["update_floor"]
     summary["cost"]["equal_wall_clock"] = stages.get("equal", {}).get("wall_clock", {})
     return summary
@@ -104,6 +102,14 @@ def _cost(training: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _update_ratio(arms: Mapping[str, Any]) -> float | None:
+    """Update time a token of the layer's arm over that of the full one; None if one of them did not train."""
+    if "full" not in arms:
+        return None
+    layer, full = (_update_seconds_a_token(arms[arm]["training"]["history"]) for arm in ("layer", "full"))
+    return layer / full if layer and full else None
+
+
 def _update_seconds_a_token(history: Sequence[Mapping[str, Any]]) -> float:
     """Median over iterations of update seconds a row token: episodes differ in length, machines have bad moments."""
     values = [row["cost"]["update_seconds"] / row["row_tokens"] for row in history if row["row_tokens"]]
@@ -135,9 +141,23 @@ def _table_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         ("sampled tokens", [f"{arm['sampled_tokens']:,}" for arm in arms.values()]),
         ("training seconds", cost("seconds", "{:.0f}")),
         ("of them updates", cost("update_seconds", "{:.1f}")),
+        *_ratio_rows(summary),
         ("peak memory, MB", cost("peak_bytes", "{:,.0f}", 1e-6)),
         ("optimizer memory, MB", cost("optimizer_bytes", "{:.2f}", 1e-6)),
         ("bytes to sync, MB", cost("sync_bytes", "{:.2f}", 1e-6)),
+    ]
+
+
+def _ratio_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Update time a token as a share of the full arm's, and the least that share can be."""
+    ratio, floor = summary["cost"]["update_ratio"], summary["cost"]["update_floor"]
+    if ratio is None:
+        return []
+    shown = {"layer": (f"{ratio:.2f}", f"{floor:.2f}"), "full": ("1.00", "1.00")}
+    rows = [shown.get(arm, ("", "")) for arm in summary["arms"]]
+    return [
+        ("update time a token, of full's", [measured for measured, _ in rows]),
+        ("compute floor of that", [least for _, least in rows]),
     ]
 
 

@@ -15,83 +15,44 @@ second model in size. Left out: training on more than one process.
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.trainer_callback import TrainerControl, TrainerState
 from transformers.trainer_utils import TrainOutput
 
-from agents.policies.transformers import TransformersPolicy
+from agents.blocks import find_stack
+from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.rollout import rollout
-from agents.targets import Target, select
+from agents.targets import Target, middle, select
 from agents.types import Episode
 from envs.errors import InputError
 from envs.types import TextEnv
 from training.advantages import gigpo
+from training.arguments import GroupConfig as GroupConfig
 from training.batches import MicroBatch, TrainingRow, micro_batches, sampled_logprobs
 from training.checkpointing import checkpointed
 from training.collect import Collected, Estimator, from_episodes, iteration_keys
-from training.loss import LossConfig, policy_loss, token_weights
+from training.loss import correct_mismatch, policy_loss, token_weights
 from training.memory import peak_bytes, reset_peak
 from training.optimizer import MasterAdamW
-
-
-@dataclass
-class GroupConfig(TrainingArguments):
-    """Arguments of a `GroupTrainer`, beside those of `transformers.TrainingArguments`.
-
-    Attributes:
-        iterations: rollouts to make.
-        tasks: tasks an iteration P.
-        group_size: episodes of each task G.
-        updates: optimizer updates an iteration.
-        temperature: sampling temperature of the rollouts.
-        loss: coefficients of the loss.
-        aggregation: how token losses are summed (training.loss).
-        aggregation_length: divisor of "sequence_mean_token_sum_norm", in tokens.
-        micro_batch_tokens: padded tokens a micro-batch may hold.
-        checkpointing: recompute activations in the backward pass.
-        estimator: how advantages are made; GiGPO with its defaults if None.
-        start_iteration: first iteration to play (a resumed run's next one).
-    """
-
-    output_dir: str | None = "runs/trainer"
-    iterations: int = 30
-    tasks: int = 8
-    group_size: int = 8
-    updates: int = 4
-    temperature: float = 1.0
-    loss: LossConfig = field(default_factory=LossConfig)
-    aggregation: str = "token_mean"
-    aggregation_length: int = 512
-    micro_batch_tokens: int = 16384
-    checkpointing: bool = False
-    estimator: Estimator | None = None
-    start_iteration: int = 0
-
-    def __post_init__(self) -> None:
-        """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""
-        if self.iterations < 0 or self.start_iteration < 0:
-            raise InputError(f"iterations={self.iterations}: at least 0 are needed.")
-        if (self.tasks * self.group_size) % self.updates:
-            raise InputError(
-                f"updates={self.updates} does not divide the {self.tasks * self.group_size} episodes of an iteration."
-            )
-        self.max_steps = max((self.iterations - self.start_iteration) * self.updates, 0)
-        self.per_device_train_batch_size = 1
-        self.remove_unused_columns = False
-        self.dataloader_pin_memory = False
-        self.report_to = self.report_to if self.report_to is not None else []
-        self.save_strategy, self.logging_strategy, self.disable_tqdm = "no", "no", True
-        super().__post_init__()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -116,24 +77,33 @@ class GroupTrainer(Trainer):
 
     Args:
         model: the model; its target's weights change in place.
-        env: makes a new environment of the training split.
+        env: makes a new environment of the training split; or an environment, of which copies are played.
         args: see `GroupConfig`.
-        target: the trained part.
-        policy: samples with `model`, which it must share; its temperature must be `args.temperature`.
+        target: the trained part; the middle block if None.
+        policy: samples with `model`, which it must share; its temperature must be `args.temperature`. If None, one
+            with the tokenizer `processing_class` and replies of at most `args.max_reply_tokens`.
+        processing_class: the tokenizer; if None and needed, the one in the folder or hub id the model came from.
         on_iteration: called after every iteration's last update; returning True stops training there.
+        progress: called with 1 as each episode ends.
+
+    Raises:
+        InputError: the policy samples with another model or at another temperature, or there is no tokenizer.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        env: Callable[[], TextEnv],
-        args: GroupConfig,
+        env: TextEnv | Callable[[], TextEnv],
+        args: GroupConfig | None = None,
         *,
-        target: Target,
-        policy: TransformersPolicy,
+        target: Target | None = None,
+        policy: TransformersPolicy | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
         on_iteration: Callable[[IterationReport], bool | None] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
+        args = args or GroupConfig()
+        policy = policy or _own_policy(model, args, processing_class)
         if policy.model is not model:
             raise InputError("the policy samples with another model than the one to be trained.")
         if policy.sampling.temperature != args.temperature:
@@ -141,16 +111,16 @@ class GroupTrainer(Trainer):
                 f"the policy samples at temperature {policy.sampling.temperature:g}, "
                 f"but args.temperature={args.temperature:g}."
             )
-        self.target = target
+        self.target = target or Target(middle(len(find_stack(model))))
         self.group_config = args
-        self.make_env = env
-        self.task_env = env()
+        self.make_env = partial(copy.deepcopy, env) if isinstance(env, TextEnv) else env
+        self.task_env = self.make_env()
         self.policy = policy
         self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
         self.on_iteration = on_iteration
         self.progress = progress
         self.language_model = model
-        self.trained = select(model, target)
+        self.trained = select(model, self.target)
         self.reference = (
             {name: value.detach().clone() for name, value in self.trained.items()} if args.loss.beta else None
         )
@@ -229,7 +199,10 @@ class GroupTrainer(Trainer):
         self._collected = from_episodes(episodes, self.estimator)
         self._sums = {"loss": 0.0, "grad_norm": 0.0}
         if self.language_model.dtype != torch.float32:
+            sampled = [row.old for row in self._collected.rows]
             self._score(self._collected.rows, "old")
+            for row, logprobs in zip(self._collected.rows, sampled, strict=True):
+                row.advantages = correct_mismatch(row.advantages, row.old, logprobs, config.mismatch_cap)
         if self.reference is not None:
             current = {name: value.detach().clone() for name, value in self.trained.items()}
             self._write(self.reference)
@@ -345,6 +318,20 @@ class GroupTrainer(Trainer):
         }
         report = IterationReport(iteration, metrics, cost, self._collected)
         return bool(self.on_iteration(report)) if self.on_iteration else False
+
+
+def _own_policy(
+    model: PreTrainedModel, args: GroupConfig, tokenizer: PreTrainedTokenizerBase | None
+) -> TransformersPolicy:
+    """A policy that samples with a model as the arguments say."""
+    if tokenizer is None:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no tokenizer at {model.name_or_path!r}, where the model came from; give processing_class=."
+            ) from error
+    return TransformersPolicy(model, tokenizer, Sampling(args.temperature, args.max_reply_tokens))
 
 
 class _IterationEnd(TrainerCallback):

@@ -2,8 +2,8 @@
 
 Every target is trained at every rate, from the same start on the same tasks, and scored on tuning tasks at its best
 temperature; the panel is never played. What it finds belongs into the model's preset; the main job does not repeat it.
-Finished cells are lines of `cells.jsonl` and are not computed again, so that an interrupted search goes on where it
-was.
+The folder is `out=`, by default runs/tune; finished cells are lines of its `cells.jsonl` and are not computed again, so
+that an interrupted search goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key
 from envs.errors import InputError
+from training import selectors
 from training.config import RunConfig
-from training.folder import CONFIG, RunFolder
+from training.folder import CONFIG, STATE, RunFolder
 from training.prepare import check_layer
 
 CELLS = "cells.jsonl"
@@ -74,27 +75,50 @@ def cells_of(config: TuneConfig) -> list[Cell]:
 
 def main(config: TuneConfig) -> int:
     """Runs the command."""
-    if not config.out:
-        raise InputError("out= is missing: the folder for the search, for example out=runs/tune.")
     cells = cells_of(config)
+    model_path = locate_model(config.model.path)
     for cell in cells:
-        check_layer(cell.target, locate_model(config.model.path))
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    save(config, out / CONFIG)
+        if cell.target in selectors.names():
+            raise InputError(f"targets={cell.target}: a search needs fixed targets, such as middle, 4 or full.")
+        check_layer(cell.target, model_path)
+    out = open_folder(config)
     done = {row["cell"]: row for row in RunFolder(out).rows(CELLS)}
     waiting = [cell for cell in cells if cell.name not in done]
-    print(f"{len(cells)} cells, {len(done)} of them done; each trains {config.iterations} iterations")
+    print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
     with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(train_cell, out, cell) for cell in waiting]):
-            row = future.result()
-            RunFolder(out).append(CELLS, [row])
-            done[row["cell"]] = row
-            best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
-            print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
+        futures = [pool.submit(train_cell, out, cell) for cell in waiting]
+        try:
+            for future in as_completed(futures):
+                row = future.result()
+                RunFolder(out).append(CELLS, [row])
+                done[row["cell"]] = row
+                best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
+                print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            print(f"stopped. Finished cells and checkpoints are in {out}; the same command goes on.")
+            return 130
     for line in table_lines([done[cell.name] for cell in cells]):
         print(line)
     return 0
+
+
+def open_folder(config: TuneConfig) -> Path:
+    """Makes the search's folder, or opens it to go on.
+
+    Raises:
+        InputError: it holds something else, or a search with other settings.
+    """
+    out = Path(config.out or "runs/tune")
+    kept = replace(config, out="", targets="", rates="", seeds="", jobs=1)
+    if not (out / CONFIG).is_file():
+        RunFolder.create(out)
+        save(kept, out / CONFIG)
+    elif not (out / CELLS).is_file() and (out / STATE).is_file():
+        raise InputError(f"out={out} holds a run, not a search. Choose an empty or new folder.")
+    elif load(TuneConfig, [f"config={out / CONFIG}"]) != kept:
+        raise InputError(f"out={out} holds a search with other settings ({out / CONFIG}). Choose another folder.")
+    return out
 
 
 def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
@@ -104,6 +128,7 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
 
     from agents.blocks import find_stack
     from agents.targets import parse
+    from evals.stopping import StoppedError
     from training.arms import train, tune
     from training.prepare import check, load_model, open_run
 
@@ -115,10 +140,13 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     started = time.perf_counter()
     inputs = check(replace(config, seed=cell.seed, train=rates))
     run = open_run(inputs, load_model(inputs), folder, echo=False)
-    target = parse(cell.target, len(find_stack(run.model)))
-    if target is None:
-        raise InputError(f"targets={cell.target}: a search needs a fixed target.")
-    history = train(run, cell.target, target)["history"]
+    target = parse(cell.target, len(find_stack(run.model)), selectors.names())
+    assert target is not None
+    with run.stop.listening():
+        try:
+            history = train(run, cell.target, target)["history"]
+        except StoppedError:
+            raise KeyboardInterrupt from None
     best, tuned = tune(run, cell.target)
     return {
         "cell": cell.name,

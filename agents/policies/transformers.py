@@ -19,12 +19,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from agents.dialogue import Dialogue
 from agents.draws import uniforms
@@ -268,19 +270,30 @@ def load(
     """
     path = locate_model(path)
     local = Path(path).is_dir()
+    verbosity = logging.get_verbosity()
+    # What is wrong with the weights is said below, in one line.
+    logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             path,
             local_files_only=local,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
             attn_implementation="sdpa",
+            output_loading_info=True,
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"model={path} cannot be loaded: {reason}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    model, report = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
+    if report["missing_keys"]:
+        # The library would go on with random values there.
+        missing = sorted(report["missing_keys"])
+        raise InputError(f"model={path}: its weights lack {len(missing)} tensors, for example {missing[0]}.")
     model.to(device)  # type: ignore[arg-type]
     return model.eval(), tokenizer
 

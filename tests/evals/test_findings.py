@@ -85,7 +85,8 @@ def test_contribution() -> None:
     ],
 )
 def test_target(indices: list[int], name: str) -> None:
-    assert findings.target(indices) == name
+    assert findings.target({"selector": "auto", "indices": indices}) == name
+    assert findings.target({"selector": "full", "indices": indices}) == "every parameter"
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))

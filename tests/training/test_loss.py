@@ -14,7 +14,7 @@ from envs.errors import InputError
 from tests.agents.models import model
 from tests.training.rows import CPU, backward, near_the_model, random_rows, weigh
 from training.batches import micro_batches, sampled_logprobs
-from training.loss import AGGREGATIONS, LossConfig, k3, policy_loss, token_weights
+from training.loss import AGGREGATIONS, LossConfig, correct_mismatch, k3, policy_loss, token_weights
 
 EVERYTHING = LossConfig(beta=0.1, entropy_bonus=0.02)
 
@@ -210,3 +210,11 @@ def test_the_output_head_is_left_as_it_was():
     (batch,) = micro_batches(random_rows(1), 1, CPU)
     sampled_logprobs(policy, batch, 1.0)
     assert torch.equal(policy(tokens).logits, before)
+
+
+def test_mismatch_weights_are_ratios_up_to_the_cap():
+    advantages = np.array([1.0, -2.0, 3.0], dtype=np.float32)
+    sampler = np.log(np.array([0.5, 0.5, 0.1], dtype=np.float32))
+    trainer = np.log(np.array([0.5, 0.25, 0.9], dtype=np.float32))
+    np.testing.assert_allclose(correct_mismatch(advantages, trainer, sampler, 2.0), [1.0, -1.0, 6.0], rtol=1e-6)
+    np.testing.assert_array_equal(correct_mismatch(advantages, trainer, sampler, 0.0), advantages)

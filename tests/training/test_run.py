@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from agents import deltas
 from agents.blocks import find_stack
@@ -126,6 +128,7 @@ def straight(shared: Path, words: list[str]) -> Path:
             done = call(*words, f"out={folder}")
             assert done.returncode == 0, done.stderr
             assert done.stdout.startswith(f"run folder: {folder}\n")
+            assert done.stdout.splitlines()[0] == (folder / LOG).read_text().splitlines()[0]
     return folder
 
 
@@ -171,7 +174,12 @@ def test_a_run_writes_every_file(straight: Path):
     layers = json.loads((straight / LAYERS).read_text())
     assert layers["chosen"] == summary["layer"]["indices"]
     assert [block["index"] for block in layers["blocks"]] == list(range(BLOCKS))
-    panel = [row for row in RunFolder(straight).rows(EPISODES) if row["purpose"] == "panel"]
+    assert layers["tasks"]["tasks"] == 16
+    assert len(layers["tasks"]["sha256"]) == 64
+    episodes = list(RunFolder(straight).rows(EPISODES))
+    tuned = [(row["arm"], row["temperature"]) for row in episodes if row["purpose"] == "tuning"]
+    assert tuned == [(arm, t) for arm in ("base", "layer", "full") for t in (0.0, 0.4, 1.0) for _ in range(4)]
+    panel = [row for row in episodes if row["purpose"] == "panel"]
     assert [row["arm"] for row in panel] == ["base"] * 16 + ["layer"] * 16 + ["full"] * 16
     assert all(row["turns"] for row in panel)
     for arm, content in summary["arms"].items():
@@ -185,6 +193,9 @@ def test_a_run_writes_every_file(straight: Path):
     assert "panel at temperature" in log
     assert "success on 16 tasks" in log
     assert str(straight / REPORT) in log.replace("\n", "")
+    assert f"iteration {ITERATIONS}/{ITERATIONS}: success" in log
+    for phrase in ("scores of the blocks", "update time a token, of full's", "compute floor of that"):
+        assert phrase in log
 
 
 def policy_bytes(model: torch.nn.Module) -> dict[str, bytes]:
@@ -302,6 +313,22 @@ def test_a_stopped_run_goes_on_to_the_same_result(straight: Path, words: list[st
     same(straight, folder)
 
 
+def test_a_run_does_not_go_on_upon_other_weights(straight: Path, model_folder: Path, tmp_path: Path):
+    folder, changed = tmp_path / "run", tmp_path / "model"
+    shutil.copytree(straight, folder)
+    shutil.copytree(model_folder, changed)
+    base, _ = load(str(changed))
+    next(iter(base.parameters())).data.add_(1.0)
+    base.save_pretrained(changed)
+    config = (folder / CONFIG).read_text()
+    (folder / CONFIG).write_text(config.replace(f"path: {model_folder}", f"path: {changed}"))
+    assert str(changed) in (folder / CONFIG).read_text()
+    done = call(f"resume={folder}")
+    assert done.returncode == 2
+    assert "the run's base changed since it began" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -318,6 +345,11 @@ def bad(tmp_path: Path, model_folder: Path) -> dict[str, str]:
     for file in model_folder.iterdir():
         (cut / file.name).write_bytes(file.read_bytes())
     (cut / "model.safetensors").write_bytes((cut / "model.safetensors").read_bytes()[:2000])
+    holed = tmp_path / "holed"
+    shutil.copytree(model_folder, holed)
+    tensors = load_file(holed / "model.safetensors")
+    del tensors["model.layers.3.mlp.down_proj.weight"]
+    save_file(tensors, holed / "model.safetensors", metadata={"format": "pt"})
     game = tiny.write(
         tmp_path / "games" / "json_2.1.1" / "train" / "pick_and_place_simple-Mug-None-Desk-1" / "trial_T1"
     )
@@ -325,7 +357,7 @@ def bad(tmp_path: Path, model_folder: Path) -> dict[str, str]:
     other = tmp_path / "other"
     other.mkdir()
     (other / CONFIG).write_text("seed: 7\n")
-    return {name: str(tmp_path / name) for name in ("weightless", "cut", "games", "other")} | {
+    return {name: str(tmp_path / name) for name in ("weightless", "cut", "holed", "games", "other")} | {
         "model": str(model_folder)
     }
 
@@ -339,11 +371,14 @@ def bad(tmp_path: Path, model_folder: Path) -> dict[str, str]:
         (["model={model}", "layer=middel"], "layer=middel names no layer"),
         (["iterations=-1"], "iterations must be a whole number of at least 0, got '-1'"),
         (["model={model}", "train.updates=7"], "train.updates=7"),
+        (["model={model}", "train.beta1=1"], "train.beta1 must be"),
+        (["model={model}", "env=tests.training.guessing:Guess", "env.split=test"], "env.split=test is the split that"),
         (["model={model}", "seed=4294967296"], "seed must be"),
         (["model={model}", "data=/nowhere/at/all"], "data=/nowhere/at/all: there is no such folder"),
         (["model={model}", "data={games}"], "game.tw-pddl"),
         (["model={weightless}"], "has no weights"),
         (["model={cut}"], "cannot be loaded"),
+        (["model={holed}"], "its weights lack 1 tensors, for example model.layers.3.mlp.down_proj.weight"),
         (["model=/nowhere/at/all"], "no such folder"),
         (["model={model}", "out={other}"], "already holds another run"),
         (["resume={games}"], "no run there"),

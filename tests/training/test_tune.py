@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
-from training.tune import CELLS, TuneConfig, cells_of, table_lines
+from training.tune import CELLS, TuneConfig, cells_of, main, open_folder, table_lines
 
 
 def test_every_target_meets_every_rate_and_seed():
@@ -37,6 +39,34 @@ def test_the_table_names_the_best_rate_of_each_target():
         "4: best rate 0.003; 0.003: 0.400 (n = 2 seeds), 0.001: 0.300 (n = 1 seeds)",
         "full: best rate 0.001; 0.001: 0.200 (n = 1 seeds)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["targets=auto"], "a search needs fixed targets"),
+        (["targets=99"], "the model has 8 blocks"),
+        (["seeds=1", "iterations=3"], "a search with other settings"),
+        (["out={run}"], "holds a run, not a search"),
+    ],
+)
+def test_a_search_refuses_what_it_cannot_do(tmp_path: Path, words: list[str], line: str, capsys: Any):
+    run, out = tmp_path / "run", tmp_path / "search"
+    run.mkdir()
+    (run / "config.yaml").write_text("seed: 7\n")
+    (run / "state.json").write_text("{}")
+    open_folder(load(TuneConfig, ["iterations=2", f"out={out}"]))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    given = [word.format(run=run) for word in words]
+    code = run_command("tune", TuneConfig, main, description="", argv=[f"out={out}", *given])
+    assert code == 2
+    assert line in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_search_goes_on_with_more_rates_and_seeds(tmp_path: Path):
+    first = open_folder(load(TuneConfig, ["rates=1e-3", "seeds=0", f"out={tmp_path / 'search'}"]))
+    assert open_folder(load(TuneConfig, ["rates=3e-3", "seeds=1", "jobs=2", f"out={tmp_path / 'search'}"])) == first
 
 
 def test_finished_cells_are_not_computed_again(tmp_path: Path):

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from agents.policies.transformers import Sampling, TransformersPolicy
-from agents.targets import SELECTED, Target, select
+from agents.targets import Target, parse, select
 from envs.errors import InputError
+from envs.installation import REPOSITORY
 from tests.agents.models import byte_tokenizer
 from tests.training.guessing import Guess, small_model
 from training import selectors
 from training.advantages import gigpo
 from training.batches import TrainingRow
 from training.collect import Estimator, collect, iteration_keys
+from training.prepare import check_layer
 from training.selectors import Choice, Probe
 
 BLOCKS = 4
+TINY = REPOSITORY / "agents" / "pretrained" / "tiny"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,17 @@ def weights(model: torch.nn.Module) -> dict[str, bytes]:
 
 
 def test_every_file_is_a_name_of_the_command_line():
-    assert set(selectors.names()) == set(SELECTED)
+    for name in selectors.names():
+        check_layer(name, str(TINY))
+        assert parse(name, BLOCKS, selectors.names()) is None
+
+
+def test_a_new_file_is_a_selector_without_any_other_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "topmost.py").write_text("from training.selectors import Choice\n")
+    monkeypatch.setattr(selectors, "__path__", [*selectors.__path__, str(tmp_path)])
+    check_layer("topmost", str(TINY))
+    with pytest.raises(InputError, match=r"names no layer.*topmost"):
+        check_layer("lowermost", str(TINY))
 
 
 def test_an_unknown_selector_is_refused():

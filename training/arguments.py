@@ -1,0 +1,66 @@
+"""Arguments of the group trainer, beside those of `transformers.TrainingArguments`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from envs.errors import InputError
+from training.collect import Estimator
+from training.loss import LossConfig
+
+
+@dataclass
+class GroupConfig(TrainingArguments):
+    """Arguments of a `GroupTrainer`, beside those of `transformers.TrainingArguments`.
+
+    Attributes:
+        iterations: rollouts to make.
+        tasks: tasks an iteration P.
+        group_size: episodes of each task G.
+        updates: optimizer updates an iteration.
+        temperature: sampling temperature of the rollouts.
+        max_reply_tokens: longest reply, where the trainer makes the policy.
+        mismatch_cap: most that a sampled token's loss is scaled up where the trainer finds it likelier than the sampler
+            did; 0 leaves the mismatch uncorrected. Below float32 only: in float32 both are the same.
+        loss: coefficients of the loss.
+        aggregation: how token losses are summed (training.loss).
+        aggregation_length: divisor of "sequence_mean_token_sum_norm", in tokens.
+        micro_batch_tokens: padded tokens a micro-batch may hold.
+        checkpointing: recompute activations in the backward pass.
+        estimator: how advantages are made; GiGPO with its defaults if None.
+        start_iteration: first iteration to play (a resumed run's next one).
+    """
+
+    output_dir: str | None = "runs/trainer"
+    iterations: int = 30
+    tasks: int = 8
+    group_size: int = 8
+    updates: int = 4
+    temperature: float = 1.0
+    max_reply_tokens: int = 512
+    mismatch_cap: float = 2.0
+    loss: LossConfig = field(default_factory=LossConfig)
+    aggregation: str = "token_mean"
+    aggregation_length: int = 512
+    micro_batch_tokens: int = 16384
+    checkpointing: bool = False
+    estimator: Estimator | None = None
+    start_iteration: int = 0
+
+    def __post_init__(self) -> None:
+        """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""
+        if self.iterations < 0 or self.start_iteration < 0:
+            raise InputError(f"iterations={self.iterations}: at least 0 are needed.")
+        if (self.tasks * self.group_size) % self.updates:
+            raise InputError(
+                f"updates={self.updates} does not divide the {self.tasks * self.group_size} episodes of an iteration."
+            )
+        self.max_steps = max((self.iterations - self.start_iteration) * self.updates, 0)
+        self.per_device_train_batch_size = 1
+        self.remove_unused_columns = False
+        self.dataloader_pin_memory = False
+        self.report_to = self.report_to if self.report_to is not None else []
+        self.save_strategy, self.logging_strategy, self.disable_tqdm = "no", "no", True
+        super().__post_init__()  # type: ignore[no-untyped-call]
