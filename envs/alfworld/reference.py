@@ -28,6 +28,16 @@ from envs.errors import InputError, MissingExtraError, shortened
 MOST_SECONDS = 120
 """How long the stock engine may take over a game that nobody asked it to play."""
 
+_TRIAL = """
+import sys
+from envs.alfworld.reference import ReferenceWorld
+from envs.errors import InputError
+try:
+    ReferenceWorld(sys.argv[1]).reset()
+except InputError as error:
+    sys.exit(str(error))
+"""
+
 
 class ReferenceWorld:
     """One game file played by the stock engine; the methods are those of `envs.alfworld.rules.World`."""
@@ -114,16 +124,16 @@ def check_loads(path: str, why: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _try(path: str, modified: int, why: str) -> None:
-    program = f"from {__name__} import ReferenceWorld; import sys; ReferenceWorld(sys.argv[1]).reset()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", program, path]
+    command = [sys.executable, "-c", _TRIAL, path]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise InputError(f"{why}, and the stock engine does not load it in {MOST_SECONDS} seconds.") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise InputError(f"{why}, and the stock engine cannot load it either ({shortened(said[-1], 200)}).")
+        crash = f"the stock engine crashes over it (exit code {done.returncode})."
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [crash]
+        raise InputError(f"{why}, and {shortened(said[-1], 5000)}")
 
 
 def _with_goal(path: str, goal: str) -> dict[str, Any]:
