@@ -56,7 +56,8 @@ class ReferenceWorld:
         self._path = str(path)
         with _undisturbed(), _reported(self._path):
             self._environment = _open_environment()
-            self._environment.load(self._path if goal is None else _with_goal(self._path, goal))
+            # Not by its path: it is read here as the native engine reads it, whatever the locale's encoding is.
+            self._environment.load(_content(self._path, goal))
         self._state: Any = None
 
     def reset(self) -> str:
@@ -136,11 +137,13 @@ def _try(path: str, modified: int, why: str) -> None:
         raise InputError(f"{why}, and {shortened(said[-1], 5000)}")
 
 
-def _with_goal(path: str, goal: str) -> dict[str, Any]:
-    """Returns the content of a game file with another task line."""
+def _content(path: str, goal: str | None) -> dict[str, Any]:
+    """Returns the content of a game file, with another task line if one is given."""
     content = load_json(read_bytes(path), path)
-    line = f'"Your task is to: {json.dumps(goal)[1:-1]}"'
-    return {**content, "grammar": TASK_LINE.sub(lambda match: line, content["grammar"])}
+    if goal is not None:
+        line = f'"Your task is to: {json.dumps(goal)[1:-1]}"'
+        content["grammar"] = TASK_LINE.sub(lambda match: line, content["grammar"])
+    return content
 
 
 @contextmanager
