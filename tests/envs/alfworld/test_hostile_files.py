@@ -304,3 +304,6 @@ def test_a_data_folder_that_is_a_loop(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(InputError, match="no such folder"):
         ALFWorld(data=str(tmp_path / "loop"))
+    (Path.home() / ".cache").mkdir(parents=True)
+    (Path.home() / ".cache" / "alfworld").symlink_to(Path.home() / ".cache" / "alfworld")
+    assert find_games("", "train") is None
