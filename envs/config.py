@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from envs import presets
-from envs.config_schema import Group, Key, expected, groups_of, is_list, keys_of, plain_types, takes_text
+from envs.config_schema import Group, Key, expected, groups_of, keys_of, plain_types, takes_names, takes_text
 from envs.errors import InputError, unknown
 
 T = TypeVar("T")
@@ -194,8 +194,8 @@ def _value(key: Key, text: str) -> Any:  # noqa: ANN401 - whatever YAML reads
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    # One value stands for the list of it.
-    return [value] if is_list(key.type) and isinstance(value, str | int | float) else value
+    # One name stands for the list of it.
+    return [value] if takes_names(key.type) and isinstance(value, str) else value
 
 
 def _assign(config: DictConfig, key: Key, value: Any, source: str, given: str | None = None) -> None:  # noqa: ANN401

@@ -138,9 +138,9 @@ def plain_types(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return get_args(hint)
 
 
-def is_list(hint: Any) -> bool:  # noqa: ANN401
-    """Whether a key takes a list, such as [1,2]."""
-    return get_origin(hint) in (tuple, list)
+def takes_names(hint: Any) -> bool:  # noqa: ANN401
+    """Whether a key takes a list of texts, such as [a,b]."""
+    return get_origin(hint) in (tuple, list) and get_args(hint)[0] is str
 
 
 def _literal_values(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401

@@ -46,6 +46,7 @@ class BakeConfig:
     topping: str | None = key(None, "what goes on top")
     label: str = key("", "what is written on it")
     sizes: tuple[float, ...] = key((1.0, 2.0), "sizes of the loaves")
+    seeds: tuple[str, ...] = key((), "what is strewn on it")
     dough: Dough = field(default_factory=Dough)
 
 
@@ -70,6 +71,11 @@ def preset_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def bake(*words: str) -> BakeConfig:
     return load(BakeConfig, words)
+
+
+def test_one_name_stands_for_the_list_of_it():
+    assert list(bake("seeds=poppy").seeds) == list(bake("seeds=[poppy]").seeds) == ["poppy"]
+    assert list(bake("seeds=[]").seeds) == []
 
 
 def test_presets_come_before_keys_in_whatever_order_they_are_typed():
@@ -181,6 +187,7 @@ def test_numbers_lists_and_short_names():
         ("flour=wheet", "flour must be one of rye, wheat, got 'wheet'. Did you mean 'wheat'?"),
         ("env.light=drk", "env.light must be one of lit, dark, got 'drk'. Did you mean 'dark'?"),
         ("sizes=[a]", "sizes must be a list such as [1,2], got '[a]'."),
+        ("sizes=3", "sizes must be a list such as [1,2], got '3'."),
         ("label=${nothing}", "label must be text, got '${nothing}'."),
         ("loaves", "expected key=value, got 'loaves'."),
         ("--loaves=2", "expected key=value, got '--loaves=2'. Write loaves=2."),

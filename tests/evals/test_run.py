@@ -269,7 +269,10 @@ def test_a_delta_gives_the_trained_policy(folders: list[Path], capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["policy=expret"], "unknown policy 'expret'. Did you mean 'expert'? Allowed: expert, oracle, random, tiny."),
+        (
+            ["policy=expret"],
+            "unknown policy 'expret'. Did you mean 'expert'? Allowed: expert, oracle, planner, random, tiny.",
+        ),
         ([WORLD, "policy=expert"], "unknown policy 'expert'. Allowed: oracle, random, tiny."),
         (["policy=./nowhere"], "policy=./nowhere: no such folder."),
         (["policy=expert", "delta=some.safetensors"], "policy=expert is a scripted player"),
