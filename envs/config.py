@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from envs import presets
-from envs.config_schema import Group, Key, expected, groups_of, keys_of, plain_types, takes_text
+from envs.config_schema import Group, Key, expected, groups_of, is_list, keys_of, plain_types, takes_text
 from envs.errors import InputError, unknown
 
 T = TypeVar("T")
@@ -191,9 +191,11 @@ def _value(key: Key, text: str) -> Any:  # noqa: ANN401 - whatever YAML reads
     if takes_text(key.type):
         return None if text == "null" and NoneType in plain_types(key.type) else text
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    # One value stands for the list of it.
+    return [value] if is_list(key.type) and isinstance(value, str | int | float) else value
 
 
 def _assign(config: DictConfig, key: Key, value: Any, source: str, given: str | None = None) -> None:  # noqa: ANN401

@@ -138,6 +138,11 @@ def plain_types(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return get_args(hint)
 
 
+def is_list(hint: Any) -> bool:  # noqa: ANN401
+    """Whether a key takes a list, such as [1,2]."""
+    return get_origin(hint) in (tuple, list)
+
+
 def _literal_values(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return tuple(value for part in plain_types(hint) if get_origin(part) is Literal for value in get_args(part))
 

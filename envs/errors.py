@@ -18,6 +18,11 @@ class MissingExtraError(InputError, ImportError):
     """An optional dependency is needed and absent. The message carries its install line."""
 
 
+def shortened(text: str, most: int = 100) -> str:
+    """Cuts a text that may be of any length, so that a message stays one readable line."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> InputError:
     """Builds the error for an unknown name.
 
@@ -30,6 +35,6 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> InputError:
         An `InputError` naming the nearest valid name, when one is near, and all valid names.
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(shortened(given), names, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {', '.join(names)}.")
+    return InputError(f"unknown {kind} {shortened(given)!r}.{hint} Allowed: {', '.join(names)}.")

@@ -40,16 +40,21 @@ class UncoveredError(InputError):
 
     Attributes:
         what: it uses, as a sentence without its end.
+        grammar_known: whether the file's grammar is a known one, so that the stock engine, which runs expressions of
+            the grammar as code, would run none that the file brings along.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, grammar_known: bool = True) -> None:
         """Says what.
 
         Args:
             what: it uses, as a sentence without its end.
+            grammar_known: whether the file's grammar is a known one.
         """
         self.what = what
-        super().__init__(f"{what}; engine=reference plays it with the stock engine.")
+        self.grammar_known = grammar_known
+        trust = "" if grammar_known else ", which runs expressions in the file's grammar as code: trust the file first"
+        super().__init__(f"{what}; engine=reference plays it with the stock engine{trust}.")
 
 
 class Dialect(NamedTuple):
@@ -116,10 +121,10 @@ def recognise(domain: str, grammar: str) -> Dialect:
         UncoveredError: if the domain or the grammar is not a known one.
     """
     rules, words = DOMAINS.get(domain_fingerprint(domain)), GRAMMARS.get(grammar_fingerprint(grammar))
+    if words is None:
+        raise UncoveredError("its grammar is none that the native engine knows", grammar_known=False)
     if rules is None:
         raise UncoveredError("its PDDL domain is none that the native engine knows")
-    if words is None:
-        raise UncoveredError("its grammar is none that the native engine knows")
     if rules.help is None:
         return words._replace(sinks=rules.sinks, help=None)
     if words.help is None:

@@ -1,6 +1,10 @@
 """The ALFWorld environment: one household task in text (Shridhar et al., arXiv 2010.03768).
 
 Real games where there is data, generated ones otherwise; the native engine (`rules`) or the stock one (`reference`).
+A game file that the native rules do not cover is played by the stock engine, with a warning that says what is not
+covered, provided that its grammar is a known one: the stock engine runs expressions of the grammar as code, and a file
+with a grammar of its own is played by it only on request (`engine=reference`).
+
 An episode ends at the win, which pays 1, or is truncated after `max_turns` commands. The engines go on after a win;
 this environment stays finished. Left out: the embodied half of ALFWorld.
 """
@@ -9,34 +13,50 @@ from __future__ import annotations
 
 import random
 import string
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import gymnasium
 
+from envs.alfworld.dialects import UncoveredError
+from envs.alfworld.difficulty import Difficulty
+from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, read_outline
-from envs.alfworld.reference import ReferenceWorld, reference_file
+from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
-from envs.alfworld.tasks import TaskSource, compiled
+from envs.alfworld.tasks import GOALS, Location, TaskSource, compiled
 from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.types import Info, Player, TextEnv
 
 
 @dataclass(frozen=True)
-class ALFWorldConfig:
-    """Options of the ALFWorld environment."""
-
+class _PlayConfig:
     split: str = key("train", "which games", choices=("train", "valid_seen", "valid_unseen"))
     data: str = key(
         "",
         "folder of the games; empty looks at $ALFWORLD_DATA and ~/.cache/alfworld and generates games where there are"
         " none; 'generated' always generates them",
     )
-    engine: str = key("native", "who plays: the native engine or the stock one", choices=("native", "reference"))
+    engine: str = key(
+        "native",
+        "who plays: the native engine or the stock one, which runs code out of the game files",
+        choices=("native", "reference"),
+    )
     max_turns: int = key(50, "commands after which an episode is truncated", unit="turns", minimum=1)
     anchor: str = key("text", "by what GiGPO groups turns: what is seen, or the true state", choices=("text", "state"))
+    goals: str = key(
+        "template",
+        "whose words the task is in: the game's own, or those of an annotator (real games with their traj_data.json)",
+        choices=GOALS,
+    )
+
+
+@dataclass(frozen=True)
+class ALFWorldConfig(Difficulty, _PlayConfig):
+    """Options of the ALFWorld environment; those of `Difficulty`, listed last, are for generated games only."""
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -44,13 +64,11 @@ class ALFWorldConfig:
         Raises:
             InputError: if one is not allowed.
         """
-        for name, choices in (
-            ("split", ("train", "valid_seen", "valid_unseen")),
-            ("engine", ("native", "reference")),
-            ("anchor", ("text", "state")),
-        ):
-            if getattr(self, name) not in choices:
-                raise unknown(name, str(getattr(self, name)), choices)
+        super().__post_init__()
+        for field in fields(_PlayConfig):
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise unknown(field.name, str(getattr(self, field.name)), choices)
         if self.max_turns < 1:
             raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
 
@@ -91,6 +109,29 @@ class OraclePlayer:
         return self._commands.pop() if self._commands else "look"
 
 
+class PlannerPlayer:
+    """Plays the first command of a shortest plan from where the game stands, so it goes on from wherever it is led.
+
+    It knows all of a game, and plays only what the native engine does.
+    """
+
+    def __init__(self, env: TextEnv, seed: int) -> None:
+        """Starts.
+
+        Args:
+            env: an `ALFWorld`, after `reset`.
+            seed: without effect.
+        """
+        if not isinstance(env, ALFWorld):
+            raise InputError(f"the planner plays ALFWorld only, not {type(env).__name__}.")
+        self._env = env
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns the next command; "look" where no plan is left."""
+        plan = self._env.plan()
+        return plan[0] if plan else "look"
+
+
 def _exploring_expert(env: TextEnv, seed: int) -> Player:
     from envs.alfworld.experts import ExploringExpert
 
@@ -105,6 +146,7 @@ class ALFWorld(TextEnv):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
         "random": RandomPlayer,
         "oracle": OraclePlayer,
+        "planner": PlannerPlayer,
         "expert": _exploring_expert,
     }
 
@@ -121,10 +163,10 @@ class ALFWorld(TextEnv):
         self.config = config if config is not None else ALFWorldConfig(**options)
         self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
         self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
-        self._source = TaskSource(self.config.data, self.config.split)
+        self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals)
         self._world: World | ReferenceWorld | None = None
         self._outline = Outline("", "", ())
-        self._location = ""
+        self._location = Location("")
         self._task = ""
         self._said = ""
         self._turns = 0
@@ -154,12 +196,28 @@ class ALFWorld(TextEnv):
             raise gymnasium.error.ResetNeeded("call reset() first")
         return self._outline.walkthrough or compiled(self._location).solution()
 
+    def plan(self) -> tuple[str, ...] | None:
+        """Returns a shortest list of commands that wins from where the game stands; None if it can no longer be won.
+
+        Raises:
+            ResetNeeded: before the first `reset`.
+            InputError: if the stock engine plays, whose state the planner does not know.
+        """
+        if self._world is None:
+            raise gymnasium.error.ResetNeeded("call reset() first")
+        if not isinstance(self._world, World):
+            raise InputError(
+                "the planner knows only games that the native engine plays. Give engine=native, or another player."
+            )
+        return plan_from(self._world.state)
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, Info]:  # type: ignore[override]
         """Starts a task.
 
         Args:
             seed: chooses the first task of `sample_tasks(seed, 1)` unless `options` names one.
-            options: {"task": a task's name} or {"game": path of a game file}.
+            options: {"task": a task's name} or {"game": path of a game file}. Where human goals are played, the seed
+                also draws the annotation of a game given by its path.
 
         Returns:
             The first text, and what `Info` describes.
@@ -213,17 +271,23 @@ class ALFWorld(TextEnv):
             if option not in ("task", "game"):
                 raise unknown("reset option", option, ("task", "game"))
         if "game" in options:
-            return self._source.name_of(options["game"])
+            return self._source.name_of(options["game"], seed or 0)
         if "task" in options:
             return str(options["task"])
         drawn = seed if seed is not None else int(self.np_random.integers(2**31))
         return self.sample_tasks(drawn, 1)[0]
 
-    def _open(self, location: str) -> tuple[World | ReferenceWorld, Outline]:
+    def _open(self, location: Location) -> tuple[World | ReferenceWorld, Outline]:
         if self.config.engine == "reference":
-            path = reference_file(location)
-            return ReferenceWorld(path), read_outline(path)
-        game = compiled(location)
+            return _open_reference(location)
+        try:
+            game = compiled(location)
+        except UncoveredError as error:
+            if not error.grammar_known:
+                raise
+            check_loads(location.game, error.what)
+            warnings.warn(f"{error.what}; the stock engine plays it, far more slowly.", stacklevel=3)
+            return _open_reference(location)
         problem = game.layout.problem
         return World(game.layout), Outline(problem.sentence, problem.goal.task_type, game.walkthrough)
 
@@ -236,3 +300,9 @@ class ALFWorld(TextEnv):
             "task": self._task,
             "task_type": self._outline.task_type,
         }
+
+
+def _open_reference(location: Location) -> tuple[ReferenceWorld, Outline]:
+    path, goal = reference_file(location), location.goal
+    outline = read_outline(path)
+    return ReferenceWorld(path, goal), outline if goal is None else outline._replace(sentence=goal)

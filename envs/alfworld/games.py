@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from envs.alfworld.reading import load_json
+from envs.alfworld.reading import load_json, read_bytes
 from envs.errors import InputError, unknown
 
 SPLITS = ("train", "valid_seen", "valid_unseen")
@@ -129,9 +129,19 @@ def _list_files(place: Path) -> list[tuple[str, int, int]]:
         if GAME_FILE in files:
             name = f"{place.name}/{Path(folder).relative_to(place).as_posix()}"
             if _playable_name(name):
-                status = os.stat(os.path.join(folder, GAME_FILE))
+                status = _status(os.path.join(folder, GAME_FILE))
                 listing.append((name, status.st_mtime_ns, status.st_size))
     return sorted(listing)
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        path.encode("utf-8")
+        return os.stat(path)
+    except UnicodeEncodeError:
+        raise InputError(f"cannot read the game file {path!r}: its folder's name is not UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
 
 
 def _playable_name(name: str) -> bool:
@@ -149,10 +159,7 @@ def _read_all(place: Path, names: list[str]) -> tuple[list[str], str]:
     digest = hashlib.sha256()
     for name in names:
         path = place.parent / name / GAME_FILE
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
+        content = read_bytes(path)
         if load_json(content, str(path)).get("solvable") is True:
             kept.append(name)
             digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())

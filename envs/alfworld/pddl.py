@@ -1,6 +1,7 @@
 """Reads the PDDL problem inside a game file: plain facts of one or two arguments, and a goal of six known shapes.
 
-One regular expression scans the facts. Left out: PDDL beyond what ALFWorld's problems use.
+One regular expression scans the facts, in time linear in their length. Left out: PDDL beyond what ALFWorld's
+problems use.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 from envs.alfworld.dialects import UncoveredError
 from envs.alfworld.problem import Goal, Problem, Receptacle, Thing
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 
 TRAITS = (
     "pickupable",
@@ -46,6 +47,8 @@ Facts = dict[str, list[tuple[str, str]]]
 _FACT = re.compile(r"\(\s*([^\s()]+)\s+([^\s()]+)(?:\s+([^\s()]+))?\s*\)")
 _NAME = re.compile(r"\(\s*problem\s+([^\s()]+)\s*\)")
 _COMMENT = re.compile(r";[^\n]*")
+# Names are ASCII, as in the published games, whose longest has 87 characters.
+_ENTITY = re.compile(r"[!-~]{1,200}")
 
 
 def _shape(goal: str) -> re.Pattern[str]:
@@ -98,8 +101,8 @@ def parse_problem(text: str, sentence: str) -> Problem:
     if start < 0 or end < start:
         raise InputError("the PDDL problem lacks its (:init ...) or (:goal ...).")
     name = _NAME.search(text, 0, start)
-    if name is None:
-        raise InputError("the PDDL problem has no name.")
+    if name is None or not _ENTITY.fullmatch(name[1]):
+        raise InputError("the PDDL problem has no name, or none of at most 200 plain characters.")
     return _assemble(name[1], _parse_facts(text[start:end]), parse_goal(text), sentence)
 
 
@@ -131,8 +134,11 @@ def _parse_facts(section: str) -> Facts:
         raise UncoveredError("its (:init ...) holds more than plain facts of one or two arguments")
     facts: Facts = {name: [] for name in (*TRAITS, *RECEPTACLE_TRAITS, *RELATIONS)}
     for predicate, first, second in dict.fromkeys(matches):
+        for name in (first, second):
+            if name and not _ENTITY.fullmatch(name):
+                raise InputError(f"its name {shortened(name, 80)!r} is too long, or not plain ASCII.")
         if predicate not in facts:
-            raise UncoveredError(f"it states the predicate {predicate[:80]!r}")
+            raise UncoveredError(f"it states the predicate {shortened(predicate, 80)!r}")
         if (predicate in RELATIONS) != bool(second):
             raise InputError(f"its predicate {predicate!r} has the wrong number of arguments.")
         facts[predicate].append((first, second))
@@ -154,7 +160,7 @@ def _assemble(name: str, facts: Facts, goal: Goal, sentence: str) -> Problem:
     known = {receptacle.id for receptacle in receptacles}
     for holder in (holder for thing in things for holder in thing.receptacles):
         if holder not in known:
-            raise InputError(f"it puts something into {holder[:80]!r}, which is no receptacle.")
+            raise InputError(f"it puts something into {shortened(holder, 80)!r}, which is no receptacle.")
     entities = [*known, *(thing.id for thing in things)]
     if len({entity.lower() for entity in entities}) != len(entities):
         raise InputError("two of its entities have the same name.")
@@ -167,7 +173,7 @@ def _receptacles(facts: Facts) -> tuple[Receptacle, ...]:
     openable, opened = (frozenset(entity for entity, _ in facts[trait]) for trait in RECEPTACLE_TRAITS)
     for entity in [*types, *locations, *openable, *opened]:
         if entity not in types or entity not in locations:
-            raise InputError(f"the receptacle {entity[:80]!r} lacks its type or its location.")
+            raise InputError(f"the receptacle {shortened(entity, 80)!r} lacks its type or its location.")
     return tuple(
         Receptacle(entity, kind, locations[entity], entity in openable, entity in opened)
         for entity, kind in types.items()

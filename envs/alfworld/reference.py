@@ -1,44 +1,61 @@
 """The stock engine behind the same face as the native `World`, for comparisons and for games the rules do not cover.
 
 It is TextWorld's PDDL environment with ALFWorld's naming (`AlfredDemangler`), as the alfworld package runs it; both
-packages are imported only here and only when a game is opened. Left out: the package's experts, batching and THOR.
+packages are imported only here and only when a game is opened. It evaluates expressions out of the file's grammar as
+Python, and its planner is a C library, so a hostile file can run code, hang or end the process: see SECURITY.md, and
+`check_loads` for files that nobody asked it to play. Left out: the package's experts, batching and THOR.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from envs.alfworld.dialects import TASK_LINE
 from envs.alfworld.games import cache_folder
-from envs.alfworld.tasks import compiled, is_generated
-from envs.errors import MissingExtraError
+from envs.alfworld.reading import load_json, read_bytes
+from envs.alfworld.tasks import Location, compiled
+from envs.errors import InputError, MissingExtraError, shortened
+
+MOST_SECONDS = 120
+"""How long the stock engine may take over a game that nobody asked it to play."""
 
 
 class ReferenceWorld:
     """One game file played by the stock engine; the methods are those of `envs.alfworld.rules.World`."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, goal: str | None = None) -> None:
         """Opens a game.
 
         Args:
             path: of its `game.tw-pddl`.
+            goal: the task line to say; None for the game's own.
 
         Raises:
             MissingExtraError: if the alfworld package is not installed.
+            InputError: if the stock engine cannot load the game.
         """
-        with _undisturbed():
+        self._path = str(path)
+        with _undisturbed(), _reported(self._path):
             self._environment = _open_environment()
-            self._environment.load(str(path))
+            self._environment.load(self._path if goal is None else _with_goal(self._path, goal))
         self._state: Any = None
 
     def reset(self) -> str:
-        """Starts again from the beginning and returns the first text."""
-        with _undisturbed():
+        """Starts again from the beginning and returns the first text.
+
+        Raises:
+            InputError: if the stock engine cannot start the game.
+        """
+        with _undisturbed(), _reported(self._path):
             self._state = self._environment.reset()
         return str(self._state.feedback)
 
@@ -61,7 +78,7 @@ class ReferenceWorld:
         return json.dumps(sorted(str(fact) for fact in self._state["_facts"]))
 
 
-def reference_file(location: str) -> Path:
+def reference_file(location: Location) -> Path:
     """Returns the game file that the stock engine plays for a task; a generated task is written first.
 
     Args:
@@ -70,11 +87,65 @@ def reference_file(location: str) -> Path:
     Raises:
         MissingExtraError: if a file must be written and the alfworld package is not installed.
     """
-    if not is_generated(location):
-        return Path(location)
+    if not location.generated:
+        return Path(location.game)
     from envs.alfworld.writing import write_game
 
-    return write_game(compiled(location).layout.problem, cache_folder() / "alfworld" / location)
+    return write_game(compiled(location).layout.problem, cache_folder() / "alfworld" / location.game)
+
+
+def check_loads(path: str, why: str) -> None:
+    """Lets the stock engine load a game in a process of its own, so that a file which crashes it does no harm.
+
+    Args:
+        path: of the `game.tw-pddl`.
+        why: what the native rules do not cover, for the error.
+
+    Raises:
+        MissingExtraError: if the alfworld package is not installed.
+        InputError: if the game cannot be loaded, or not in `MOST_SECONDS`.
+    """
+    if importlib.util.find_spec("alfworld") is None or importlib.util.find_spec("textworld") is None:
+        raise MissingExtraError(
+            f'{why}; only the stock engine plays it, which is not installed. Install it: pip install -e ".[alfworld]"'
+        )
+    _try(path, os.stat(path).st_mtime_ns, why)
+
+
+@lru_cache(maxsize=1024)
+def _try(path: str, modified: int, why: str) -> None:
+    program = f"from {__name__} import ReferenceWorld; import sys; ReferenceWorld(sys.argv[1]).reset()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", program, path]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=MOST_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{why}, and the stock engine does not load it in {MOST_SECONDS} seconds.") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise InputError(f"{why}, and the stock engine cannot load it either ({shortened(said[-1], 200)}).")
+
+
+def _with_goal(path: str, goal: str) -> dict[str, Any]:
+    """Returns the content of a game file with another task line."""
+    content = load_json(read_bytes(path), path)
+    line = f'"Your task is to: {json.dumps(goal)[1:-1]}"'
+    return {**content, "grammar": TASK_LINE.sub(lambda match: line, content["grammar"])}
+
+
+@contextmanager
+def _reported(path: str) -> Iterator[None]:
+    """Turns what the stock engine raises over a file into one line for the user.
+
+    Its parsers raise errors of many kinds, and its translator ends the process.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = shortened(" ".join(str(error).split()), 200)
+        raise InputError(f"the stock engine cannot load {path} ({type(error).__name__}: {said}).") from error
 
 
 def _open_environment() -> Any:  # noqa: ANN401 - a class of the stock engine

@@ -1,6 +1,7 @@
 """The task lines of ALFWorld's six task types, as its games word them.
 
-The generator writes them and the exploring expert understands them. Left out: lines written by annotators.
+The generator writes them and the exploring expert understands them. Left out: lines written by annotators
+(`envs.alfworld.goals`), which nothing here understands.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "pick_and_place_simple": ("put a {object} in {target}.", "put some {object} on {target}."),
@@ -56,4 +57,7 @@ def understand(sentence: str) -> Request:
         match = pattern.fullmatch(sentence.strip())
         if match:
             return Request(task_type, match[1], match[2])
-    raise InputError(f"the task {sentence!r} is worded like none of ALFWorld's: {', '.join(SENTENCES)}.")
+    raise InputError(
+        f"the task {shortened(sentence)!r} is worded like none of ALFWorld's: {', '.join(SENTENCES)}. Lines written by"
+        " annotators (goals=human) are beyond the expert; give goals=template, or another player."
+    )
