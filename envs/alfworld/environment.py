@@ -26,7 +26,7 @@ from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
-from envs.alfworld.tasks import GOALS, Location, TaskSource, compiled
+from envs.alfworld.tasks import GOALS, Location, TaskSource
 from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.types import Info, Player, TextEnv
@@ -163,7 +163,8 @@ class ALFWorld(TextEnv):
         self.config = config if config is not None else ALFWorldConfig(**options)
         self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
         self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
-        self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals)
+        native = self.config.engine == "native"
+        self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals, compiling=native)
         self._world: World | ReferenceWorld | None = None
         self._outline = Outline("", "", ())
         self._location = Location("")
@@ -194,7 +195,7 @@ class ALFWorld(TextEnv):
         """
         if self._world is None:
             raise gymnasium.error.ResetNeeded("call reset() first")
-        return self._outline.walkthrough or compiled(self._location).solution()
+        return self._outline.walkthrough or self._source.game(self._location).solution()
 
     def plan(self) -> tuple[str, ...] | None:
         """Returns a shortest list of commands that wins from where the game stands; None if it can no longer be won.
@@ -281,7 +282,7 @@ class ALFWorld(TextEnv):
         if self.config.engine == "reference":
             return _open_reference(location)
         try:
-            game = compiled(location)
+            game = self._source.game(location)
         except UncoveredError as error:
             if not error.grammar_known:
                 raise

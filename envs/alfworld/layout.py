@@ -7,11 +7,15 @@ that play the game.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from envs.alfworld.dialects import PUBLISHED, Dialect
-from envs.alfworld.problem import Problem
+from envs.alfworld.problem import Problem, Receptacle, Thing
+
+if TYPE_CHECKING:
+    from envs.alfworld.rules import Rule
 
 TREATABLE = {
     "pick_clean_then_place_in_recep": "cleanable",
@@ -33,16 +37,34 @@ def spoken_names(ids: Iterable[str]) -> dict[str, str]:
     Returns:
         Name by id. An id without `_bar_` is its own name, without a number (the space before it stays).
     """
-    kinds = {}
-    for entity in sorted(set(ids)):
+    names: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for entity in sorted(dict.fromkeys(ids), reverse=True):
         kind, bar, _ = entity.partition("_bar_")
-        kinds[entity] = f"{kind}basin" if bar and "basin" in entity else kind if bar else ""
-    left = Counter(kinds.values())
-    names = {}
-    for entity, kind in kinds.items():
-        names[entity] = f"{kind} {left[kind]}" if kind else f"{entity} "
-        left[kind] -= 1
+        if not bar:
+            names[entity] = f"{entity} "
+            continue
+        if "basin" in entity:
+            kind += "basin"
+        seen[kind] = number = seen.get(kind, 0) + 1
+        names[entity] = _numbered(kind, number)
     return names
+
+
+@lru_cache(maxsize=1 << 12)
+def _numbered(kind: str, number: int) -> str:
+    """Returns one text for all games that have such a name, for thousands of them may be in memory."""
+    return f"{kind} {number}"
+
+
+@lru_cache(maxsize=1 << 12)
+def _way(name: str) -> str:
+    return f"go to {name}"
+
+
+@lru_cache(maxsize=1 << 10)
+def _only(location: int) -> frozenset[int]:
+    return frozenset({location})
 
 
 class Layout:
@@ -54,19 +76,23 @@ class Layout:
         receptacle_names, receptacle_types, openable: (R,).
         receptacle_location: (R,) location of each.
         ways: (R,) the command that goes there.
-        object_names, object_types, traits: (O,).
+        object_names, object_types, traits, pickupable, toggleable: (O,).
         inside: (O,) the objects in a container object.
         sliceable: the objects that can be sliced.
         receptacles_at: (L,) the receptacles there.
+        doors_at: (L,) those that can be opened.
+        types_at: (L,) the types of all.
         location_names: (L,).
         start: location of the agent at the start.
         first_contents: (R,) objects at the start.
         first_locations: (O,) locations at the start, at most one each.
         first_opened: receptacles that start open.
         first_clean, first_hot, first_cool, first_toggled, first_sliced: objects that start so.
+        task_type: the goal's.
         goal_receptacles: receptacles of the goal's target type.
         goal_objects: objects of the goal's object type that can be treated as the goal asks.
         goal_lamps: toggleable objects of the goal's target type.
+        fixed_offers: by location: what the rules always offer there. The rules fill it.
     """
 
     def __init__(self, problem: Problem, dialect: Dialect = PUBLISHED) -> None:
@@ -78,67 +104,83 @@ class Layout:
         """
         self.problem = problem
         self.dialect = dialect
-        receptacles = sorted(problem.receptacles, key=lambda receptacle: receptacle.id.lower())
-        objects = sorted(problem.things, key=lambda thing: thing.id.lower())
-        places = {receptacle.location for receptacle in receptacles} | {thing.location for thing in objects}
+        receptacles = {receptacle.id.lower(): receptacle for receptacle in problem.receptacles}
+        objects = {thing.id.lower(): thing for thing in problem.things}
+        places = {place.location for place in problem.receptacles} | {thing.location for thing in problem.things}
         locations = {location: index for index, location in enumerate(sorted((places | {problem.start}) - {""}))}
-        entities = [*locations, *(receptacle.id for receptacle in receptacles), *(thing.id for thing in objects)]
-        names = spoken_names(entity.lower() for entity in entities)
-        self.location_names = tuple(names[location.lower()] for location in locations)
+        names = spoken_names([*map(str.lower, locations), *receptacles, *objects])
+        self.location_names = tuple([names[location.lower()] for location in locations])
         self.start = locations[problem.start]
+        order = sorted(receptacles)
+        self.receptacle_names = tuple([names[entity] for entity in order])
+        self._place([receptacles[entity] for entity in order], locations)
+        order = sorted(objects)
+        self.object_names = tuple([names[entity] for entity in order])
+        self._describe([objects[entity] for entity in order], locations)
+        self._fill([receptacles[entity] for entity in sorted(receptacles)], [objects[entity] for entity in order])
+        self._aim()
+        self.fixed_offers: dict[int, dict[str, tuple[Rule, tuple[int, ...]]]] = {}
 
-        self.receptacle_names = tuple(names[receptacle.id.lower()] for receptacle in receptacles)
-        self.receptacle_types = tuple(receptacle.type for receptacle in receptacles)
-        self.receptacle_location = tuple(locations[receptacle.location] for receptacle in receptacles)
-        self.openable = tuple(receptacle.openable for receptacle in receptacles)
-        self.ways = tuple(f"go to {name}" for name in self.receptacle_names)
+    def can_put(self, thing: int, receptacle: int) -> bool:
+        """Whether a receptacle's type can contain an object's type."""
+        return (self.receptacle_types[receptacle], self.object_types[thing]) in self.problem.can_contain
+
+    def _place(self, receptacles: list[Receptacle], locations: dict[str, int]) -> None:
+        """Compiles the receptacles and what is in them."""
+        self.receptacle_types = tuple([receptacle.type for receptacle in receptacles])
+        self.receptacle_location = tuple([locations[receptacle.location] for receptacle in receptacles])
+        self.openable = tuple([receptacle.openable for receptacle in receptacles])
+        self.first_opened = frozenset([index for index, receptacle in enumerate(receptacles) if receptacle.opened])
+        self.ways = tuple([_way(name) for name in self.receptacle_names])
         standing: list[list[int]] = [[] for _ in locations]
         for index, location in enumerate(self.receptacle_location):
             standing[location].append(index)
         self.receptacles_at = tuple(map(tuple, standing))
-        self.first_opened = frozenset(index for index, receptacle in enumerate(receptacles) if receptacle.opened)
+        self.doors_at = tuple([tuple([place for place in places if self.openable[place]]) for places in standing])
+        self.types_at = tuple([tuple([self.receptacle_types[place] for place in places]) for places in standing])
 
-        self.object_names = tuple(names[thing.id.lower()] for thing in objects)
-        self.object_types = tuple(thing.type for thing in objects)
-        self.traits = tuple(thing.traits for thing in objects)
-        self.first_locations = tuple(
-            frozenset({locations[thing.location]} if thing.location else ()) for thing in objects
-        )
-        self._fill([receptacle.id for receptacle in receptacles])
+    def _describe(self, objects: list[Thing], locations: dict[str, int]) -> None:
+        """Compiles the objects."""
+        self.object_types = tuple([thing.type for thing in objects])
+        self.traits = tuple([thing.traits for thing in objects])
+        self.pickupable = tuple(["pickupable" in traits for traits in self.traits])
+        self.toggleable = tuple(["toggleable" in traits for traits in self.traits])
+        places = [_only(locations[thing.location]) if thing.location else frozenset() for thing in objects]
+        self.first_locations = tuple(places)
         self.sliceable = sorted(self._having("sliceable"))
         self.first_clean = self._having("isClean")
         self.first_hot = self._having("isHot")
         self.first_cool = self._having("isCool")
         self.first_toggled = self._having("isToggled")
         self.first_sliced = self._having("isSliced")
-        self._aim()
 
-    def can_put(self, thing: int, receptacle: int) -> bool:
-        """Whether a receptacle's type can contain an object's type."""
-        return (self.receptacle_types[receptacle], self.object_types[thing]) in self.problem.can_contain
-
-    def _fill(self, receptacles: list[str]) -> None:
+    def _fill(self, receptacles: list[Receptacle], objects: list[Thing]) -> None:
         """Compiles what is in what."""
-        objects = sorted(self.problem.things, key=lambda thing: thing.id.lower())
-        index_of = {thing.id: index for index, thing in enumerate(objects)}
-        contents: dict[str, list[int]] = {receptacle: [] for receptacle in receptacles}
+        contents: dict[str, list[int]] = {receptacle.id: [] for receptacle in receptacles}
         for index, thing in enumerate(objects):
             for receptacle in thing.receptacles:
                 contents[receptacle].append(index)
         self.first_contents = tuple(map(tuple, contents.values()))
-        self.inside = tuple(tuple(sorted(index_of[inner] for inner in thing.contains)) for thing in objects)
+        index_of = {thing.id: index for index, thing in enumerate(objects)}
+        self.inside = tuple([tuple(sorted([index_of[inner] for inner in thing.contains])) for thing in objects])
 
     def _aim(self) -> None:
         """Compiles the goal."""
         goal = self.problem.goal
-        kind = frozenset(index for index, name in enumerate(self.object_types) if name == goal.object_type)
+        self.task_type = goal.task_type
+        kind = frozenset([index for index, name in enumerate(self.object_types) if name == goal.object_type])
         treatable = TREATABLE.get(goal.task_type)
         self.goal_objects = kind & self._having(treatable) if treatable else kind
         self.goal_receptacles = tuple(
-            index for index, name in enumerate(self.receptacle_types) if name == goal.target_type
+            [index for index, name in enumerate(self.receptacle_types) if name == goal.target_type]
         )
-        lamps = frozenset(index for index, name in enumerate(self.object_types) if name == goal.target_type)
-        self.goal_lamps = lamps & self._having("toggleable")
+        self.goal_lamps = frozenset(
+            [
+                index
+                for index, name in enumerate(self.object_types)
+                if name == goal.target_type and self.toggleable[index]
+            ]
+        )
 
     def _having(self, trait: str) -> frozenset[int]:
-        return frozenset(index for index, traits in enumerate(self.traits) if trait in traits)
+        return frozenset([index for index, traits in enumerate(self.traits) if trait in traits])
