@@ -15,7 +15,7 @@ from envs.alfworld.dialects import PUBLISHED, Dialect
 from envs.alfworld.problem import Problem, Receptacle, Thing
 
 if TYPE_CHECKING:
-    from envs.alfworld.rules import Rule
+    from envs.alfworld.rules import Asked
 
 TREATABLE = {
     "pick_clean_then_place_in_recep": "cleanable",
@@ -119,7 +119,7 @@ class Layout:
         self._describe([objects[entity] for entity in order], locations)
         self._fill([receptacles[entity] for entity in sorted(receptacles)], [objects[entity] for entity in order])
         self._aim()
-        self.fixed_offers: dict[int, dict[str, tuple[Rule, tuple[int, ...]]]] = {}
+        self.fixed_offers: dict[int, Asked] = {}
 
     def can_put(self, thing: int, receptacle: int) -> bool:
         """Whether a receptacle's type can contain an object's type."""

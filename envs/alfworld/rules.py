@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from envs.alfworld import text
 from envs.alfworld.layout import Layout
@@ -20,11 +21,27 @@ from envs.alfworld.state import State
 
 Offers = Mapping[str, tuple[int, ...]]
 """Commands, and the indices of what each names."""
+Asked = dict[str, tuple["Rule", tuple[int, ...]]]
+"""The same with the rule that offers it."""
 
 NONE: Offers = {}
 MICROWAVES = frozenset({"MicrowaveType"})
 FRIDGES = frozenset({"FridgeType"})
 KNIVES = frozenset({"KnifeType", "ButterKnifeType"})
+
+
+class _Commands(NamedTuple):
+    """What can be done in some state.
+
+    Attributes:
+        fixed: what can always be done there, wherever things are.
+        varying: all else.
+        admissible: both, sorted.
+    """
+
+    fixed: Asked
+    varying: Asked
+    admissible: list[str]
 
 
 class World:
@@ -39,13 +56,12 @@ class World:
         self.layout = layout
         self.state = State(layout)
         self._intro = text.intro(self.state)
-        self._renew()
-        self._first = self._fixed, self._varying, self._admissible
+        self._first = self._commands = self._ask()
 
     def reset(self) -> str:
         """Starts again from the beginning and returns the first text."""
         self.state = State(self.layout)
-        self._fixed, self._varying, self._admissible = self._first
+        self._commands = self._first
         return self._intro
 
     def step(self, command: str) -> str:
@@ -58,18 +74,18 @@ class World:
             The feedback; "Nothing happens." if the command is not admissible now.
         """
         command = command.strip()
-        offer = self._fixed.get(command) or self._varying.get(command)
+        offer = self._commands.fixed.get(command) or self._commands.varying.get(command)
         if offer is None:
             return text.NOTHING_HAPPENS
         rule, arguments = offer
         said = rule.play(self.state, *arguments)
         if rule.changes_state:
-            self._renew()
+            self._commands = self._ask()
         return said
 
     def admissible_commands(self) -> list[str]:
         """Returns the commands that would do or tell something now, sorted."""
-        return self._admissible.copy()
+        return self._commands.admissible.copy()
 
     @property
     def won(self) -> bool:
@@ -80,15 +96,14 @@ class World:
         """Names the true state."""
         return self.state.key()
 
-    def _renew(self) -> None:
+    def _ask(self) -> _Commands:
         """Asks the rules what they offer in a new state."""
         state, fixed_offers = self.state, self.layout.fixed_offers
         fixed = fixed_offers.get(state.location)
         if fixed is None:
             fixed = fixed_offers[state.location] = dict(sorted(_asked(_FIXED, state).items()))
-        self._fixed = fixed
-        self._varying = varying = _asked(_VARYING, state)
-        self._admissible = sorted([*fixed, *varying])
+        varying = _asked(_VARYING, state)
+        return _Commands(fixed, varying, sorted([*fixed, *varying]))
 
 
 class Rule(ABC):
@@ -388,9 +403,9 @@ _FIXED = tuple(rule for rule in RULES if rule.fixed)
 _VARYING = tuple(rule for rule in RULES if not rule.fixed)
 
 
-def _asked(rules: tuple[Rule, ...], state: State) -> dict[str, tuple[Rule, tuple[int, ...]]]:
+def _asked(rules: tuple[Rule, ...], state: State) -> Asked:
     """Returns all that some rules offer now."""
-    asked = {}
+    asked: Asked = {}
     for rule in rules:
         offers = rule.offers(state)
         if offers:
