@@ -50,10 +50,16 @@ class TextEnv(gymnasium.Env[str, str]):
         config_class: the dataclass of the environment's options; its fields are the keyword arguments of `envs.make`.
         players: baselines by name ("random", "oracle", "expert", ...). Each is built after `reset` with
             (env, seed) and plays that one episode.
+        reference_options: options with which a second, trusted engine plays the same tasks; empty if there is none.
+            `envs.bench` times the two side by side.
+        step_parts: what the functions behind `step` do, by patterns of their full names
+            ("my_package.zork.Zork.look*": "text"), the first that fits; for `envs.bench`.
     """
 
     config_class: ClassVar[type[Any]]
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
+    reference_options: ClassVar[Mapping[str, Any]] = {}
+    step_parts: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def sample_tasks(self, seed: int, count: int) -> list[str]:

@@ -149,6 +149,19 @@ class ALFWorld(TextEnv):
         "planner": PlannerPlayer,
         "expert": _exploring_expert,
     }
+    reference_options: ClassVar[Mapping[str, Any]] = {"engine": "reference"}
+    step_parts: ClassVar[Mapping[str, str]] = {
+        "envs.alfworld.rules.World.step": "finding the command",
+        "envs.alfworld.rules.*.play": "rules",
+        "envs.alfworld.rules._names": "text",
+        "envs.alfworld.rules.*": "admissible commands",
+        "envs.alfworld.text.*": "text",
+        "envs.alfworld.state.State.key*": "anchor",
+        "envs.alfworld.state._joined*": "anchor",
+        "envs.alfworld.state.State.goal_holds*": "goal",
+        "envs.alfworld.environment.*": "environment around the engine",
+        "envs.alfworld.*": "rules",
+    }
 
     def __init__(self, config: ALFWorldConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
         """Finds the games.

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from operator import itemgetter
 
 from envs.alfworld.dialects import PUBLISHED, Dialect
 from envs.alfworld.problem import Problem, Receptacle, Thing
-
-if TYPE_CHECKING:
-    from envs.alfworld.rules import Asked
 
 TREATABLE = {
     "pick_clean_then_place_in_recep": "cleanable",
@@ -76,6 +73,7 @@ class Layout:
         receptacle_names, receptacle_types, openable: (R,).
         receptacle_location: (R,) location of each.
         ways: (R,) the command that goes there.
+        destinations: command that goes somewhere -> (receptacle,), in ascending order of command.
         object_names, object_types, traits, pickupable, toggleable: (O,).
         inside: (O,) the objects in a container object.
         sliceable: the objects that can be sliced.
@@ -92,7 +90,6 @@ class Layout:
         goal_receptacles: receptacles of the goal's target type.
         goal_objects: objects of the goal's object type that can be treated as the goal asks.
         goal_lamps: toggleable objects of the goal's target type.
-        fixed_offers: by location: what the rules always offer there. The rules fill it.
     """
 
     def __init__(self, problem: Problem, dialect: Dialect = PUBLISHED) -> None:
@@ -119,7 +116,6 @@ class Layout:
         self._describe([objects[entity] for entity in order], locations)
         self._fill([receptacles[entity] for entity in sorted(receptacles)], [objects[entity] for entity in order])
         self._aim()
-        self.fixed_offers: dict[int, Asked] = {}
 
     def can_put(self, thing: int, receptacle: int) -> bool:
         """Whether a receptacle's type can contain an object's type."""
@@ -132,6 +128,7 @@ class Layout:
         self.openable = tuple([receptacle.openable for receptacle in receptacles])
         self.first_opened = frozenset([index for index, receptacle in enumerate(receptacles) if receptacle.opened])
         self.ways = tuple([_way(name) for name in self.receptacle_names])
+        self.destinations = {way: (index,) for index, way in sorted(enumerate(self.ways), key=itemgetter(1))}
         standing: list[list[int]] = [[] for _ in locations]
         for index, location in enumerate(self.receptacle_location):
             standing[location].append(index)

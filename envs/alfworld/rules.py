@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal
 
 from envs.alfworld import text
 from envs.alfworld.layout import Layout
@@ -21,27 +21,10 @@ from envs.alfworld.state import State
 
 Offers = Mapping[str, tuple[int, ...]]
 """Commands, and the indices of what each names."""
-Asked = dict[str, tuple["Rule", tuple[int, ...]]]
-"""The same with the rule that offers it."""
-
 NONE: Offers = {}
 MICROWAVES = frozenset({"MicrowaveType"})
 FRIDGES = frozenset({"FridgeType"})
 KNIVES = frozenset({"KnifeType", "ButterKnifeType"})
-
-
-class _Commands(NamedTuple):
-    """What can be done in some state.
-
-    Attributes:
-        fixed: what can always be done there, wherever things are.
-        varying: all else.
-        admissible: both, sorted.
-    """
-
-    fixed: Asked
-    varying: Asked
-    admissible: list[str]
 
 
 class World:
@@ -56,12 +39,13 @@ class World:
         self.layout = layout
         self.state = State(layout)
         self._intro = text.intro(self.state)
-        self._first = self._commands = self._ask()
+        self._always: list[tuple[Rule, Offers]] = [(rule, rule.offers(self.state)) for rule in RULES if rule.always]
+        self._offers, self._admissible = self._first = self._offered()
 
     def reset(self) -> str:
         """Starts again from the beginning and returns the first text."""
         self.state = State(self.layout)
-        self._commands = self._first
+        self._offers, self._admissible = self._first
         return self._intro
 
     def step(self, command: str) -> str:
@@ -74,18 +58,18 @@ class World:
             The feedback; "Nothing happens." if the command is not admissible now.
         """
         command = command.strip()
-        offer = self._commands.fixed.get(command) or self._commands.varying.get(command)
-        if offer is None:
-            return text.NOTHING_HAPPENS
-        rule, arguments = offer
-        said = rule.play(self.state, *arguments)
-        if rule.changes_state:
-            self._commands = self._ask()
-        return said
+        for rule, offers in self._offers:
+            arguments = offers.get(command)
+            if arguments is not None:
+                said = rule.play(self.state, *arguments)
+                if rule.changes_state:
+                    self._offers, self._admissible = self._offered()
+                return said
+        return text.NOTHING_HAPPENS
 
     def admissible_commands(self) -> list[str]:
         """Returns the commands that would do or tell something now, sorted."""
-        return self._commands.admissible.copy()
+        return self._admissible.copy()
 
     @property
     def won(self) -> bool:
@@ -96,14 +80,18 @@ class World:
         """Names the true state."""
         return self.state.key()
 
-    def _ask(self) -> _Commands:
-        """Asks the rules what they offer in a new state."""
-        state, fixed_offers = self.state, self.layout.fixed_offers
-        fixed = fixed_offers.get(state.location)
-        if fixed is None:
-            fixed = fixed_offers[state.location] = dict(sorted(_asked(_FIXED, state).items()))
-        varying = _asked(_VARYING, state)
-        return _Commands(fixed, varying, sorted([*fixed, *varying]))
+    def _offered(self) -> tuple[list[tuple[Rule, Offers]], list[str]]:
+        """Asks the rules what they offer in a new state. Returns that, and all commands sorted."""
+        state, offered = self.state, self._always.copy()
+        for rule in _EMPTY_HANDED if state.held is None else _HOLDING:
+            offers = rule.offers(state)
+            if offers:
+                offered.append((rule, offers))
+        commands: list[str] = []
+        for _, offers in offered:
+            commands += offers
+        commands.sort()
+        return offered, commands
 
 
 class Rule(ABC):
@@ -111,11 +99,13 @@ class Rule(ABC):
 
     Attributes:
         changes_state: False if playing it only tells something.
-        fixed: True if what it offers depends on where the agent stands and on nothing else.
+        always: True if it offers the same in every state of a game.
+        hand: "holding" or "empty" if it offers something only then.
     """
 
     changes_state = True
-    fixed = False
+    always = False
+    hand: Literal["any", "holding", "empty"] = "any"
 
     @abstractmethod
     def offers(self, state: State) -> Offers:
@@ -130,7 +120,7 @@ class Look(Rule):
     """look: always possible."""
 
     changes_state = False
-    fixed = True
+    always = True
 
     def offers(self, state: State) -> Offers:
         """Returns "look"."""
@@ -145,7 +135,7 @@ class Inventory(Rule):
     """inventory: always possible."""
 
     changes_state = False
-    fixed = True
+    always = True
 
     def offers(self, state: State) -> Offers:
         """Returns "inventory"."""
@@ -160,7 +150,7 @@ class Help(Rule):
     """help: always possible in games that have it."""
 
     changes_state = False
-    fixed = True
+    always = True
 
     def offers(self, state: State) -> Offers:
         """Returns "help"."""
@@ -175,7 +165,6 @@ class ExamineReceptacle(Rule):
     """examineReceptacle: a receptacle here."""
 
     changes_state = False
-    fixed = True
 
     def offers(self, state: State) -> Offers:
         """Returns "examine R"."""
@@ -191,6 +180,7 @@ class ExamineObject(Rule):
     """examineObject: the object held. The domain's other case, an object in view, never applies in the stock engine."""
 
     changes_state = False
+    hand = "holding"
 
     def offers(self, state: State) -> Offers:
         """Returns "examine O"."""
@@ -205,13 +195,12 @@ class ExamineObject(Rule):
 class GotoLocation(Rule):
     """GotoLocation: any receptacle that stands elsewhere."""
 
-    fixed = True
-
     def offers(self, state: State) -> Offers:
         """Returns "go to R"."""
-        layout = state.layout
-        elsewhere = [place for place, at in enumerate(layout.receptacle_location) if at != state.location]
-        return {layout.ways[receptacle]: (receptacle,) for receptacle in elsewhere}
+        ways = state.layout.destinations.copy()
+        for receptacle in state.here:
+            del ways[state.layout.ways[receptacle]]
+        return ways
 
     def play(self, state: State, *arguments: int) -> str:
         """Moves the agent there."""
@@ -259,6 +248,8 @@ class CloseObject(Rule):
 class PickupObject(Rule):
     """PickupObject: with empty hands, a pickupable object in a receptacle here that is not closed."""
 
+    hand = "empty"
+
     def offers(self, state: State) -> Offers:
         """Returns "take O from R"."""
         if state.held is not None:
@@ -283,6 +274,8 @@ class PickupObject(Rule):
 
 class PutObject(Rule):
     """PutObject: the object held, into a receptacle here that is not closed and whose type can contain the object's."""
+
+    hand = "holding"
 
     def offers(self, state: State) -> Offers:
         """Returns "move O to R", or "put O in/on R" in format 2.1.1."""
@@ -310,6 +303,8 @@ class PutObject(Rule):
 class CleanObject(Rule):
     """CleanObject: the object held, if cleanable, at a sink basin."""
 
+    hand = "holding"
+
     def offers(self, state: State) -> Offers:
         """Returns "clean O with R"."""
         return _treatments(state, "clean", "cleanable", state.layout.dialect.sinks)
@@ -322,6 +317,8 @@ class CleanObject(Rule):
 
 class HeatObject(Rule):
     """HeatObject: the object held, if heatable, at a microwave, open or not."""
+
+    hand = "holding"
 
     def offers(self, state: State) -> Offers:
         """Returns "heat O with R"."""
@@ -336,6 +333,8 @@ class HeatObject(Rule):
 
 class CoolObject(Rule):
     """CoolObject: the object held, if coolable, at a fridge, open or not."""
+
+    hand = "holding"
 
     def offers(self, state: State) -> Offers:
         """Returns "cool O with R"."""
@@ -365,6 +364,8 @@ class ToggleObject(Rule):
 
 class SliceObject(Rule):
     """SliceObject: a sliceable object that counts as being here, while a knife is held."""
+
+    hand = "holding"
 
     def offers(self, state: State) -> Offers:
         """Returns "slice O with K"."""
@@ -399,19 +400,8 @@ RULES: tuple[Rule, ...] = (
     ToggleObject(),
     SliceObject(),
 )
-_FIXED = tuple(rule for rule in RULES if rule.fixed)
-_VARYING = tuple(rule for rule in RULES if not rule.fixed)
-
-
-def _asked(rules: tuple[Rule, ...], state: State) -> Asked:
-    """Returns all that some rules offer now."""
-    asked: Asked = {}
-    for rule in rules:
-        offers = rule.offers(state)
-        if offers:
-            for command, arguments in offers.items():
-                asked[command] = (rule, arguments)
-    return asked
+_EMPTY_HANDED = tuple(rule for rule in RULES if not rule.always and rule.hand != "holding")
+_HOLDING = tuple(rule for rule in RULES if not rule.always and rule.hand != "empty")
 
 
 def _treatments(state: State, verb: str, trait: str, kinds: frozenset[str]) -> Offers:

@@ -99,8 +99,11 @@ class State:
         needed = 2 if task_type == "pick_two_obj_and_place" else 1
         if len(wanted) < needed:
             return False
-        present = [wanted.intersection(self.contents[receptacle]) for receptacle in layout.goal_receptacles]
-        return max(map(len, present), default=0) >= needed
+        for receptacle in layout.goal_receptacles:
+            things = self.contents[receptacle]
+            if things and len(wanted.intersection(things)) >= needed:
+                return True
+        return False
 
     def _looks_in_light(self) -> bool:
         lit = self.layout.goal_lamps & self.toggled
