@@ -49,7 +49,7 @@ _POLICY = Group(
     ModelConfig,
     names=lambda: presets.names("model"),
     accept=_policy,
-    hint=f"Or a scripted player of the environment (alfworld has expert, oracle and random), {_MODEL}.",
+    hint=f"Or a scripted player of the environment (alfworld has expert, oracle, planner and random), {_MODEL}.",
 )
 
 

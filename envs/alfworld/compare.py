@@ -1,23 +1,28 @@
 """`python -m envs.alfworld.compare data=PATH`: are generated games like ALFWorld's real train games, and as hard?
 
-Prints, for both, the means of what decides how hard a game is, the mix of task types, and how long the oracle and the
-exploring expert take. The mix of the real games is counted over all of them, the rest over a sample.
+Prints, for both, what decides how hard a game is: objects and receptacles, by kind of room too, the mix of rooms and
+task types, and how long walkthroughs, plans and the exploring expert take, as means with their 10th, 50th and 90th
+percentiles. The mixes of the real games are counted over all of them, the rest over a sample. A real game's walkthrough
+is its file's; a generated game's is the oracle's plan, which becomes the file's when it is written.
 """
 
 from __future__ import annotations
 
 import random
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
 from typing import NamedTuple
 
+import numpy as np
+
+from envs.alfworld import facts
 from envs.alfworld.dialects import PACKAGED
 from envs.alfworld.experts import ExploringExpert
+from envs.alfworld.facts_statistics import kind_of_room
 from envs.alfworld.games import TASK_TYPES, find_games
-from envs.alfworld.generator import generate
+from envs.alfworld.generator import generate, room_number
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Problem
@@ -42,25 +47,54 @@ class CompareConfig:
     seed: int = key(0, "draws the sample of real games", minimum=0)
 
 
+class Game(NamedTuple):
+    """A game to measure: its problem, the number of its room, and its file's walkthrough; None where it has no file."""
+
+    problem: Problem
+    room: int
+    walkthrough: tuple[str, ...] | None = None
+
+
+class Spread(NamedTuple):
+    """Mean and percentiles of a quantity over games; a share has no percentiles."""
+
+    mean: float
+    percentiles: tuple[float, float, float] | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarises values; those of no game are not a number."""
+        if not values:
+            return cls(float("nan"))
+        low, middle, high = np.percentile(values, (10, 50, 90), method="inverted_cdf")
+        return cls(float(np.mean(values)), (float(low), float(middle), float(high)))
+
+    def __str__(self) -> str:
+        """As the table shows it."""
+        if self.percentiles is None:
+            return f"{self.mean:.1%}"
+        return f"{self.mean:.2f} ({'/'.join(f'{value:.0f}' for value in self.percentiles)})"
+
+
 class Row(NamedTuple):
     """One measured quantity.
 
     Attributes:
         name: what was measured.
-        real: its mean over real train games.
-        train: its mean over generated games in train rooms.
-        unseen: its mean over generated games in unseen rooms.
+        real: over real train games.
+        train: over generated games in train rooms.
+        unseen: over generated games in unseen rooms.
     """
 
     name: str
-    real: float
-    train: float
-    unseen: float
+    real: Spread
+    train: Spread
+    unseen: Spread
 
     @property
     def deviation(self) -> float:
         """How far generated train games are from real ones, as a share of the real mean."""
-        return self.train / self.real - 1
+        return self.train.mean / self.real.mean - 1
 
 
 def compare(config: CompareConfig) -> list[Row]:
@@ -78,25 +112,40 @@ def compare(config: CompareConfig) -> list[Row]:
     index = find_games(config.data, "train")
     if index is None:
         raise InputError("there are no real games here to compare with. Give data=PATH or set ALFWORLD_DATA.")
+    rooms = {name: int(name.split("/")[-2].rpartition("-")[2]) for name in index.names}
     sample = random.Random(config.seed).sample(index.names, min(config.games, len(index.names)))
-    real = measure(read_game(index.path(name)).problem for name in sample)
-    real |= _mix([name.split("/")[-2].partition("-")[0] for name in index.names])
+    files = ((name, read_game(index.path(name))) for name in sample)
+    real = measure(Game(file.problem, rooms[name], file.walkthrough) for name, file in files)
+    real |= _mix([name.split("/")[-2].partition("-")[0] for name in index.names], list(rooms.values()))
     train, unseen = (
-        measure(generate(split, number) for number in range(config.games)) for split in ("train", "unseen")
+        measure(_generated(split, number) for number in range(config.games)) for split in ("train", "unseen")
     )
     return [Row(name, real[name], train[name], unseen[name]) for name in real]
 
 
-def measure(problems: Iterable[Problem]) -> dict[str, float]:
-    """Returns the mean of every quantity over some games."""
-    games = list(problems)
-    measured: dict[str, float] = {name: mean(row[name] for row in map(_sizes, games)) for name in _sizes(games[0])}
-    layouts = [Layout(problem, PACKAGED) for problem in games]
-    measured["oracle's turns"] = mean(len(plan(layout) or ()) for layout in layouts)
-    turns = [expert_turns(layout, seed) for seed, layout in enumerate(layouts)]
-    measured["expert's turns"] = mean(turn for turn in turns if turn is not None)
-    measured["expert's success"] = mean(turn is not None for turn in turns)
-    return measured | _mix([problem.goal.task_type for problem in games])
+def measure(games: Iterable[Game]) -> dict[str, Spread]:
+    """Summarises every quantity over some games."""
+    games = list(games)
+    values: dict[str, list[float]] = defaultdict(list)
+    turns = []
+    for seed, game in enumerate(games):
+        sizes, layout = _sizes(game.problem), Layout(game.problem, PACKAGED)
+        planned = plan(layout) or ()
+        walkthrough = planned if game.walkthrough is None else game.walkthrough
+        kind = kind_of_room(game.room)
+        of_kind = {f"{name}, {kind}": sizes[name] for name in ("receptacles", "objects")}
+        lengths = {"walkthrough": len(walkthrough), "oracle's turns": len(planned)}
+        for name, value in {**sizes, **of_kind, **lengths}.items():
+            values[name].append(value)
+        turns.append(expert_turns(layout, seed))
+    values["expert's turns"] = [turn for turn in turns if turn is not None]
+    names = [
+        *_sizes(games[0].problem),
+        *(f"{name}, {kind}" for kind in _kinds() for name in ("receptacles", "objects")),
+    ]
+    measured = {name: Spread.of(values[name]) for name in (*names, "walkthrough", "oracle's turns", "expert's turns")}
+    measured["expert's success"] = Spread(len(values["expert's turns"]) / len(games))
+    return measured | _mix([game.problem.goal.task_type for game in games], [game.room for game in games])
 
 
 def expert_turns(layout: Layout, seed: int, max_turns: int = MAX_TURNS) -> int | None:
@@ -108,6 +157,15 @@ def expert_turns(layout: Layout, seed: int, max_turns: int = MAX_TURNS) -> int |
         if world.won:
             return turn
     return None
+
+
+def _generated(split: str, number: int) -> Game:
+    problem = generate(split, number)
+    return Game(problem, room_number(problem))
+
+
+def _kinds() -> list[str]:
+    return sorted({room.kind for room in facts.load().rooms.values()})
 
 
 def _sizes(problem: Problem) -> Mapping[str, float]:
@@ -125,9 +183,11 @@ def _sizes(problem: Problem) -> Mapping[str, float]:
     }
 
 
-def _mix(task_types: Sequence[str]) -> dict[str, float]:
-    counted = Counter(task_types)
-    return {task_type: counted[task_type] / len(task_types) for task_type in TASK_TYPES}
+def _mix(task_types: Sequence[str], rooms: Sequence[int]) -> dict[str, Spread]:
+    types, kinds = Counter(task_types), Counter(map(kind_of_room, rooms))
+    shares = {f"in a {kind}": kinds[kind] / len(rooms) for kind in _kinds()}
+    shares |= {task_type: types[task_type] / len(task_types) for task_type in TASK_TYPES}
+    return {name: Spread(share) for name, share in shares.items()}
 
 
 def main(config: CompareConfig) -> int:
@@ -137,14 +197,11 @@ def main(config: CompareConfig) -> int:
 
     rows = compare(config)
     table = Table(title="generated games in train and unseen rooms against real train games", title_justify="left")
-    table.add_column("mean over games", no_wrap=True)
+    table.add_column("mean (10th/50th/90th percentile)", no_wrap=True)
     for heading in ("real", "train", "off by", "unseen"):
         table.add_column(heading, justify="right")
     for row in rows:
-        real, train, unseen = (
-            f"{value:.1%}" if row.name in TASK_TYPES else f"{value:.2f}" for value in (row.real, row.train, row.unseen)
-        )
-        table.add_row(row.name, real, train, f"{row.deviation:+.1%}", unseen)
+        table.add_row(row.name, str(row.real), str(row.train), f"{row.deviation:+.1%}", str(row.unseen))
     Console().print(table)
     wrong = [row.name for row in rows if row.name in REQUIRED and abs(row.deviation) > TOLERANCE]
     print(f"required means off by more than {TOLERANCE:.0%}: {', '.join(wrong) or 'none'}")

@@ -5,7 +5,7 @@ turn first, opens what is closed, takes what is asked for, cleans, heats or cool
 to its target. Every decision is made anew from all that was seen so far, so it recovers when other commands were played
 in between: a wrong thing is put down, a closed door is opened again, a thing that was carried off is searched for.
 ALFWorld's own hand-written expert (arXiv 2010.03768) reads the game's true state; this one does not, and it ignores the
-admissible commands.
+admissible commands. Left out: task lines in other words than the games' own (goals=human), which it refuses.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class ExploringExpert:
         Args:
             text: what the environment last said, first of all the text that `reset` returned.
             info: not used.
+
+        Raises:
+            InputError: the task line is worded like none of the games' own.
         """
         del info
         self.known.add(text)

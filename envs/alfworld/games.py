@@ -96,7 +96,7 @@ def find_games(data: str, split: str) -> GameIndex | None:
         raise InputError(
             f"{origin}: there is no such folder. Give the folder that holds {RELEASE_FOLDER}, or data=generated."
         )
-    games = _scan(folder.resolve(), split)
+    games = _scan(Path(os.path.realpath(folder)), split)
     if games is None and explicit:
         raise InputError(
             f"{origin}: no ALFWorld game of the split {split} is there. Expected"

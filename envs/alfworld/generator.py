@@ -74,6 +74,12 @@ def generate(split: str, index: int, difficulty: Difficulty = AS_REAL) -> Proble
     )
 
 
+def room_number(problem: Problem) -> int:
+    """Returns ALFRED's number of the room that a generated game plays in."""
+    standing = set(problem.receptacles)
+    return next(number for number, room in facts.load().rooms.items() if standing <= set(room.receptacles))
+
+
 def rooms_of(split: str) -> list[Room]:
     """Returns the rooms of a split, in ascending order of their numbers."""
     return [

@@ -107,7 +107,7 @@ def parse_game(content: str, source: str) -> GameFile:
         dialect = recognise(parts.domain, parts.grammar)
         problem = parse_problem(parts.facts, _sentence(parts.grammar))
     except UncoveredError as error:
-        known = error.grammar_known and not _MARKS.search(parts.domain) and not _MARKS.search(parts.facts)
+        known = error.grammar_known and _brings_no_expression(parts)
         raise UncoveredError(f"{source}: {error.what}", grammar_known=known) from error
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
@@ -200,6 +200,15 @@ def _parts(content: str, source: str) -> _Parts:
     return _Parts(
         data["pddl_domain"], data["grammar"], data["pddl_problem"], tuple(walkthrough), data.get("solvable") is True
     )
+
+
+def _brings_no_expression(parts: _Parts) -> bool:
+    """Whether a file with a known grammar holds nothing else that the stock engine could take for an expression."""
+    try:
+        _sentence(parts.grammar)
+    except InputError:
+        return False
+    return not _MARKS.search(parts.domain) and not _MARKS.search(parts.facts)
 
 
 def _is_command(value: object) -> bool:

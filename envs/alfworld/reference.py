@@ -28,6 +28,16 @@ from envs.errors import InputError, MissingExtraError, shortened
 MOST_SECONDS = 120
 """How long the stock engine may take over a game that nobody asked it to play."""
 
+_TRIAL = """
+import sys
+from envs.alfworld.reference import ReferenceWorld
+from envs.errors import InputError
+try:
+    ReferenceWorld(sys.argv[1]).reset()
+except InputError as error:
+    sys.exit(str(error))
+"""
+
 
 class ReferenceWorld:
     """One game file played by the stock engine; the methods are those of `envs.alfworld.rules.World`."""
@@ -46,7 +56,8 @@ class ReferenceWorld:
         self._path = str(path)
         with _undisturbed(), _reported(self._path):
             self._environment = _open_environment()
-            self._environment.load(self._path if goal is None else _with_goal(self._path, goal))
+            # Not by its path: it is read here as the native engine reads it, whatever the locale's encoding is.
+            self._environment.load(_content(self._path, goal))
         self._state: Any = None
 
     def reset(self) -> str:
@@ -114,23 +125,25 @@ def check_loads(path: str, why: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _try(path: str, modified: int, why: str) -> None:
-    program = f"from {__name__} import ReferenceWorld; import sys; ReferenceWorld(sys.argv[1]).reset()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", program, path]
+    command = [sys.executable, "-c", _TRIAL, path]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise InputError(f"{why}, and the stock engine does not load it in {MOST_SECONDS} seconds.") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise InputError(f"{why}, and the stock engine cannot load it either ({shortened(said[-1], 200)}).")
+        crash = f"the stock engine crashes over it (exit code {done.returncode})."
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [crash]
+        raise InputError(f"{why}, and {shortened(said[-1], 5000)}")
 
 
-def _with_goal(path: str, goal: str) -> dict[str, Any]:
-    """Returns the content of a game file with another task line."""
+def _content(path: str, goal: str | None) -> dict[str, Any]:
+    """Returns the content of a game file, with another task line if one is given."""
     content = load_json(read_bytes(path), path)
-    line = f'"Your task is to: {json.dumps(goal)[1:-1]}"'
-    return {**content, "grammar": TASK_LINE.sub(lambda match: line, content["grammar"])}
+    if goal is not None:
+        line = f'"Your task is to: {json.dumps(goal)[1:-1]}"'
+        content["grammar"] = TASK_LINE.sub(lambda match: line, content["grammar"])
+    return content
 
 
 @contextmanager

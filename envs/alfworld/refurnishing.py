@@ -52,10 +52,11 @@ def refurnish(
 
 
 def lookalikes(task: Task, present: set[str], table: Facts) -> dict[str, dict[str, float]]:
-    """Tells which objects could be taken for the one that is asked for.
+    """Tells which objects could be taken for the one that is asked for, and where they may lie.
 
-    They are movable objects of other types that the target takes too and that the same treatment works on; any movable
-    ones if there is none of them. They may lie where the asked-for object may lie, as far as such places take them.
+    They are movable objects of other types that the target takes too and that the same treatment works on, in places
+    where the asked-for object may lie. Where no place of these takes any of them (a hand towel hangs on its holder),
+    they are any movable objects, and failing that any in the places where they usually lie.
 
     Args:
         task: the game's.
@@ -65,11 +66,9 @@ def lookalikes(task: Task, present: set[str], table: Facts) -> dict[str, dict[st
     Returns:
         Object type -> receptacle type -> weight, without "Type".
     """
-    places = reachable_places(task, task.wish.object_type, present, table)
-    movable = [
-        name for name, traits in table.traits.items() if "pickupable" in traits and name != task.wish.object_type
-    ]
+    wished = reachable_places(task, task.wish.object_type, present, table)
     treatment = _TREATMENTS.get(task.task_type)
+    movable = [name for name in table.traits if "pickupable" in table.traits[name] and name != task.wish.object_type]
     alike = [
         name
         for name in movable
@@ -77,14 +76,11 @@ def lookalikes(task: Task, present: set[str], table: Facts) -> dict[str, dict[st
         and (treatment is None or treatment in table.traits[name])
     ]
     for candidates in (alike, movable):
-        lying = {
-            name: {place: share for place, share in places.items() if name in table.can_contain.get(place, ())}
-            for name in candidates
-        }
-        lying = {name: shares for name, shares in lying.items() if shares}
-        if lying:
-            return lying
-    return {}
+        lying = {name: {p: wished[p] for p in wished if name in table.can_contain.get(p, ())} for name in candidates}
+        if any(lying.values()):
+            return {name: places for name, places in lying.items() if places}
+    usual = {name: reachable_places(task, name, present, table) for name in movable}
+    return {name: places for name, places in usual.items() if places}
 
 
 def _kept(task: Task, things: Sequence[Thing], share: float, draw: random.Random) -> tuple[Receptacle, ...]:
@@ -141,9 +137,11 @@ def _cluttered(things: Sequence[Thing], factor: float, furnisher: Furnisher) -> 
 
 
 def _distractors(number: int, furnisher: Furnisher) -> list[Thing]:
-    """Makes objects that could be taken for the one that is asked for."""
+    """Makes objects that could be taken for the one that is asked for; none if the room has no place for any."""
     alike = lookalikes(furnisher.task, set(furnisher.by_type), furnisher.table)
-    made = []
+    made: list[Thing] = []
+    if not alike:
+        return made
     for _ in range(number):
         name = furnisher.draw.choice(list(alike))
         made.append(furnisher.put(name, weighted(furnisher.draw, alike[name])))

@@ -35,6 +35,7 @@ GOALS = ("template", "human")
 _ROOMS = {"train": "train", "valid_seen": "train", "valid_unseen": "unseen"}
 _NUM_GENERATED = 2**31
 _MOST_CHARACTERS = 4000
+_UNSPEAKABLE = re.compile(r"[\0\ud800-\udfff]")
 _ANNOTATED = re.compile(r"(.+)#([0-9]{1,4})", re.DOTALL)
 
 
@@ -208,8 +209,8 @@ class TaskSource:
 
 def _check_name(what: str, name: str) -> None:
     """Refuses what cannot be a file's name, so that asking for it does not fail in the operating system's words."""
-    if len(name) > _MOST_CHARACTERS or max(map(len, name.split("/"))) > 255 or "\0" in name:
-        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or holds a null.")
+    if len(name) > _MOST_CHARACTERS or max(map(len, name.split("/"))) > 255 or _UNSPEAKABLE.search(name):
+        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or no plain text.")
 
 
 def _unannotated(index: GameIndex, key: list[int]) -> Iterator[str]:
