@@ -6,6 +6,7 @@ chooses the commands; its own time is left out, for the commands are played agai
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envs.errors import InputError
 from envs.types import TextEnv
@@ -28,12 +29,12 @@ class Script(NamedTuple):
     Attributes:
         task: its task.
         commands: in order.
-        said: text, reward, flags and admissible commands after each.
+        said: a hash over text, reward, flags and admissible commands after each.
     """
 
     task: str
     commands: tuple[str, ...]
-    said: list[Any]
+    said: str
 
 
 @dataclass
@@ -198,5 +199,6 @@ def _time_episode(env: TextEnv, task: str, choose: Callable[[str], tuple[str, ..
     timing.episodes += 1
     timing.steps += len(commands)
     timing.won += bool(answers) and answers[-1][4]["won"]
-    said = [(*answer[:4], tuple(answer[4]["admissible_commands"])) for answer in answers]
-    return Script(task, commands, said)
+    said = [(*answer[:4], answer[4]["admissible_commands"]) for answer in answers]
+    # What was said itself would make the garbage collector slower and slower.
+    return Script(task, commands, hashlib.sha256(repr(said).encode()).hexdigest())

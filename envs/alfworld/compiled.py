@@ -5,8 +5,8 @@ or code that change make another file. It holds JSON lines: the SHA-256 of all t
 share, with each text once; then one line a game, decoded when the game is wanted. Nothing in it is ever executed, and
 one that is damaged is made again.
 
-Only the facts are kept. What the rules make of them, a `Layout`, is made from them anew in each process. Left out:
-games that the native rules do not cover; their own file says why.
+A game is kept as its `Arrangement`: the raw ids of its entities are left out, and so are games that the native rules do
+not cover, whose own file says why.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.alfworld import dialects, pddl, problem, reading
+from envs.alfworld import dialects, layout, pddl, problem, reading
 from envs.alfworld.dialects import Dialect
 from envs.alfworld.games import GameIndex, cache_folder, write_aside
-from envs.alfworld.layout import Layout
+from envs.alfworld.layout import Arrangement, Layout, arrange
 from envs.alfworld.oracle import plan
-from envs.alfworld.problem import Goal, Problem, Receptacle, Thing
+from envs.alfworld.problem import Goal
 from envs.alfworld.reading import read_game
 from envs.errors import InputError, shortened
 from envs.progress import track
@@ -50,7 +50,7 @@ class Game(NamedTuple):
         """
         solution = self.walkthrough or plan(self.layout)
         if solution is None:
-            raise InputError(f"the game {shortened(self.layout.problem.name)} cannot be won: no plan reaches its goal.")
+            raise InputError(f"the game {shortened(self.layout.name)} cannot be won: no plan reaches its goal.")
         return solution
 
 
@@ -107,9 +107,6 @@ def open_compiled(games: GameIndex) -> CompiledGames:
 
     Returns:
         The games, the same object for the same index.
-
-    Raises:
-        InputError: a game file cannot be read.
     """
     stored = cache_folder() / "alfworld" / f"compiled-{games.sha256[:16]}-{_version()[:16]}.jsonl"
     try:
@@ -123,7 +120,7 @@ def open_compiled(games: GameIndex) -> CompiledGames:
 @lru_cache(maxsize=1)
 def _version() -> str:
     """Hashes the code that decides what is in the file."""
-    modules = (problem.__file__, pddl.__file__, dialects.__file__, reading.__file__, __file__)
+    modules = (problem.__file__, pddl.__file__, dialects.__file__, reading.__file__, layout.__file__, __file__)
     return hashlib.sha256(b"\0".join(Path(module).read_bytes() for module in modules)).hexdigest()
 
 
@@ -148,7 +145,7 @@ class _Tables(NamedTuple):
     """What the games share; games refer to it by position.
 
     Attributes:
-        texts: names, ids, task lines and commands.
+        texts: names, types, task lines and commands.
         traits: sets of traits.
         relations: what can contain what.
         dialects: how games word things.
@@ -199,63 +196,66 @@ def _compile(games: GameIndex) -> bytes:
 
 
 def _encode(games: GameIndex, name: str, tables: _Numberings) -> list[Any] | None:
-    """Puts a game into numbers: of the tables' entries, and of its own receptacles and things."""
+    """Puts a game into numbers: those of the tables' entries, and its own of locations, receptacles and objects."""
     try:
         game = read_game(games.path(name))
     except InputError:
         return None
-    facts, text = game.problem, tables.texts
-    places, things = facts.receptacles, facts.things
-    place_of = {receptacle.id: number for number, receptacle in enumerate(places)}
-    number_of = {thing.id: number for number, thing in enumerate(things)}
+    arranged, text = arrange(game.problem), tables.texts.__getitem__
     return [
-        [text[word] for word in (facts.name, facts.start, facts.sentence, *facts.goal)],
-        [tables.dialects[game.dialect], tables.relations[facts.can_contain]],
+        [text(word) for word in (arranged.name, arranged.sentence, *arranged.goal)],
+        [tables.relations[arranged.can_contain], tables.dialects[game.dialect], arranged.start],
+        [text(word) for word in arranged.location_names],
         [
-            [text[place.id] for place in places],
-            [text[place.type] for place in places],
-            [text[place.location] for place in places],
-            [int(place.openable) for place in places],
-            [int(place.opened) for place in places],
+            [text(word) for word in arranged.receptacle_names],
+            [text(word) for word in arranged.receptacle_types],
+            arranged.receptacle_location,
+            [int(flag) for flag in arranged.openable],
+            [int(flag) for flag in arranged.opened],
+            arranged.contents,
         ],
         [
-            [text[thing.id] for thing in things],
-            [text[thing.type] for thing in things],
-            [text[thing.location] for thing in things],
-            [[place_of[holder] for holder in thing.receptacles] for thing in things],
-            [tables.traits[thing.traits] for thing in things],
-            [[number_of[inner] for inner in thing.contains] for thing in things],
+            [text(word) for word in arranged.object_names],
+            [text(word) for word in arranged.object_types],
+            [tables.traits[traits] for traits in arranged.traits],
+            arranged.object_location,
+            arranged.inside,
         ],
-        [text[command] for command in game.walkthrough],
+        [text(word) for word in game.walkthrough],
     ]
 
 
 def _decode(line: bytes, tables: _Tables, goal: str | None) -> Game:
-    """Undoes `_encode` and compiles the game.
+    """Undoes `_encode` and compiles the game. Whatever the numbers are, they end up as entries that there are.
 
     Raises:
         LookupError, TypeError, ValueError, RecursionError: the line is damaged.
     """
-    words, numbers, places, things, walkthrough = json.loads(line)
+    words, (relation, dialect, start), named, receptacles, objects, walkthrough = json.loads(line)
+    names, types, standing, openable, opened, contents = receptacles
+    object_names, object_types, traits, lying, inside = objects
+    if len({*map(len, receptacles)}) > 1 or len({*map(len, objects)}) > 1:
+        raise ValueError("its columns differ in length")
     text = tables.texts.__getitem__
-    name, start, sentence, *aim = map(text, words)
-    dialect, relation = numbers
-    ids, types, locations, openable, opened = places
-    place_ids = [text(number) for number in ids]
-    receptacles = map(
-        Receptacle, place_ids, map(text, types), map(text, locations), map(bool, openable), map(bool, opened)
+    location, thing = range(len(named)).__getitem__, range(len(object_names)).__getitem__
+    name, sentence, *aim = map(text, words)
+    arranged = Arrangement(
+        name=name,
+        sentence=sentence if goal is None else goal,
+        goal=Goal(*aim),
+        can_contain=tables.relations[relation],
+        start=location(start),
+        location_names=tuple(map(text, named)),
+        receptacle_names=tuple(map(text, names)),
+        receptacle_types=tuple(map(text, types)),
+        receptacle_location=tuple(map(location, standing)),
+        openable=tuple(map(bool, openable)),
+        opened=tuple(map(bool, opened)),
+        object_names=tuple(map(text, object_names)),
+        object_types=tuple(map(text, object_types)),
+        traits=tuple(map(tables.traits.__getitem__, traits)),
+        object_location=tuple([None if number is None else location(number) for number in lying]),
+        contents=tuple([tuple(map(thing, group)) for group in contents]),
+        inside=tuple([tuple(map(thing, group)) for group in inside]),
     )
-    ids, types, locations, holders, traits, contained = things
-    thing_ids = [text(number) for number in ids]
-    objects = map(
-        Thing,
-        thing_ids,
-        map(text, types),
-        map(text, locations),
-        [tuple([place_ids[number] for number in group]) for group in holders],
-        map(tables.traits.__getitem__, traits),
-        [tuple([thing_ids[number] for number in group]) for group in contained],
-    )
-    can_contain = tables.relations[relation]
-    facts = Problem(name, start, tuple(receptacles), tuple(objects), can_contain, Goal(*aim), goal or sentence)
-    return Game(Layout(facts, tables.dialects[dialect]), tuple(map(text, walkthrough)))
+    return Game(Layout(arranged, tables.dialects[dialect]), tuple(map(text, walkthrough)))

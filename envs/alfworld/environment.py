@@ -302,8 +302,8 @@ class ALFWorld(TextEnv):
             check_loads(location.game, error.what)
             warnings.warn(f"{error.what}; the stock engine plays it, far more slowly.", stacklevel=3)
             return _open_reference(location)
-        problem = game.layout.problem
-        return World(game.layout), Outline(problem.sentence, problem.goal.task_type, game.walkthrough)
+        layout = game.layout
+        return World(layout), Outline(layout.sentence, layout.goal.task_type, game.walkthrough)
 
     def _info(self, world: World | ReferenceWorld) -> Info:
         return {

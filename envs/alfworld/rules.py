@@ -407,7 +407,7 @@ _HOLDING = tuple(rule for rule in RULES if not rule.always and rule.hand != "emp
 def _treatments(state: State, verb: str, trait: str, kinds: frozenset[str]) -> Offers:
     """Returns "VERB O with R" for the object held, if it has the trait, and each receptacle here of the kinds."""
     layout, held = state.layout, state.held
-    if held is None or kinds.isdisjoint(layout.types_at[state.location]) or trait not in layout.traits[held]:
+    if held is None or trait not in layout.traits[held]:
         return NONE
     name, places = layout.object_names[held], layout.receptacle_names
     stations = [place for place in state.here if layout.receptacle_types[place] in kinds]

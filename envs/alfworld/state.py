@@ -86,7 +86,7 @@ class State:
     def goal_holds(self) -> bool:
         """Whether the goal holds now."""
         layout = self.layout
-        task_type = layout.task_type
+        task_type = layout.goal.task_type
         if task_type == "look_at_obj_in_light":
             return self._looks_in_light()
         wanted = layout.goal_objects

@@ -27,6 +27,7 @@ from envs.alfworld.difficulty import AS_REAL, Difficulty, read_label
 from envs.alfworld.games import GAME_FILE, SPLITS, GameIndex, find_games, stamp_of
 from envs.alfworld.goals import human_goals
 from envs.alfworld.layout import Layout
+from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.errors import InputError, shortened, unknown
 
@@ -287,6 +288,15 @@ def _read(path: str, modified: int, goal: str | None) -> Game:
 
 @lru_cache(maxsize=1024)
 def _generated(name: str) -> Game:
+    return Game(Layout(generated_problem(name), PACKAGED), ())
+
+
+def generated_problem(name: str) -> Problem:
+    """Returns the facts of a generated task.
+
+    Raises:
+        InputError: it is not the name of one.
+    """
     from envs.alfworld.generator import generate
 
-    return Game(Layout(generate(*generated_arguments(name)), PACKAGED), ())
+    return generate(*generated_arguments(name))

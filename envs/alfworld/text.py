@@ -16,7 +16,7 @@ NOTHING_HAPPENS = "Nothing happens."
 def intro(state: State) -> str:
     """Returns the first text of a game. Away from all receptacles it lists those of the whole room."""
     first = look(state) if state.here else _room(state.layout.receptacle_names)
-    return f"-= Welcome to TextWorld, ALFRED! =-\n\n{first}\n\nYour task is to: {state.layout.problem.sentence}"
+    return f"-= Welcome to TextWorld, ALFRED! =-\n\n{first}\n\nYour task is to: {state.layout.sentence}"
 
 
 def look(state: State) -> str:
