@@ -9,6 +9,7 @@ answers together as a native world over its step. Here a finished world stays as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import gymnasium
@@ -138,11 +139,12 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
 
 
 def _together(infos: Sequence[Mapping[str, Any] | Info]) -> dict[str, Any]:
-    """Turns infos by world into arrays by key."""
+    """Turns infos by world into arrays by key; truth values become such an array, all else one of objects."""
     together: dict[str, Any] = {}
-    for key in dict.fromkeys(key for info in infos for key in info):
+    for key in dict.fromkeys(chain.from_iterable(infos)):
         values = [info.get(key) for info in infos]
-        kind = bool if all(value is None or isinstance(value, bool) for value in values) else object
-        together[key] = np.fromiter(values, dtype=kind, count=len(infos))
-        together[f"_{key}"] = np.fromiter((key in info for info in infos), dtype=bool, count=len(infos))
+        present = [key in info for info in infos]
+        kind = bool if isinstance(values[present.index(True)], bool) else object
+        together[key] = np.fromiter(values, dtype=kind, count=len(values))
+        together[f"_{key}"] = np.array(present)
     return together

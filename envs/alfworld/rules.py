@@ -82,11 +82,12 @@ class World:
 
     def _offered(self) -> tuple[list[tuple[Rule, Offers]], list[str]]:
         """Asks the rules what they offer in a new state. Returns that, and all commands sorted."""
-        state, offered = self.state, self._always.copy()
+        state, offered = self.state, []
         for rule in _EMPTY_HANDED if state.held is None else _HOLDING:
             offers = rule.offers(state)
             if offers:
                 offered.append((rule, offers))
+        offered += self._always
         commands: list[str] = []
         for _, offers in offered:
             commands += offers
@@ -384,14 +385,11 @@ class SliceObject(Rule):
 
 
 RULES: tuple[Rule, ...] = (
-    Look(),
-    Inventory(),
-    Help(),
-    ExamineReceptacle(),
-    ExamineObject(),
     GotoLocation(),
     OpenObject(),
     CloseObject(),
+    ExamineReceptacle(),
+    ExamineObject(),
     PickupObject(),
     PutObject(),
     CleanObject(),
@@ -399,7 +397,11 @@ RULES: tuple[Rule, ...] = (
     CoolObject(),
     ToggleObject(),
     SliceObject(),
+    Look(),
+    Inventory(),
+    Help(),
 )
+"""All of them. The ways come first, for they are in order already, and the rest is quickly sorted into them."""
 _EMPTY_HANDED = tuple(rule for rule in RULES if not rule.always and rule.hand != "holding")
 _HOLDING = tuple(rule for rule in RULES if not rule.always and rule.hand != "empty")
 
