@@ -8,6 +8,7 @@ brings the same task back anywhere, which is what panels, resumed runs and paire
 
 from __future__ import annotations
 
+import string
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
@@ -58,6 +59,8 @@ class TextEnv(gymnasium.Env[str, str]):
 
     config_class: ClassVar[type[Any]]
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
+    observation_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
+    action_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
     reference_options: ClassVar[Mapping[str, Any]] = {}
     step_parts: ClassVar[Mapping[str, str]] = {}
 

@@ -12,7 +12,6 @@ this environment stays finished. Left out: the embodied half of ALFWorld.
 from __future__ import annotations
 
 import random
-import string
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -174,8 +173,6 @@ class ALFWorld(TextEnv):
             InputError: if an option is not valid, or data was named that is not there.
         """
         self.config = config if config is not None else ALFWorldConfig(**options)
-        self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
-        self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
         native = self.config.engine == "native"
         self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals, compiling=native)
         self._world: World | ReferenceWorld | None = None
