@@ -11,17 +11,20 @@ envs`. Nothing in this package imports a model or torch.
 from envs.errors import InputError
 from envs.registry import config_class, gymnasium_id, make, names, register, register_gymnasium
 from envs.types import Info, Player, TextEnv
+from envs.vector import TextVectorEnv, vector
 
 __all__ = [
     "Info",
     "InputError",
     "Player",
     "TextEnv",
+    "TextVectorEnv",
     "config_class",
     "gymnasium_id",
     "make",
     "names",
     "register",
+    "vector",
 ]
 
 register_gymnasium()

@@ -1,14 +1,18 @@
 """`python -m envs.bench env=NAME`: how fast is an environment?
 
-Plays whole episodes in one process and reports resets and steps a second, the player's own time left out.
+A player plays whole episodes, and its commands are played again and timed: one world at a time, many worlds in a batch,
+and beside the environment's reference engine where it has one. Text, admissible commands and anchor are made at every
+step, as `step` does for anybody.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
@@ -16,9 +20,19 @@ from rich.table import Table
 
 from envs.command import run_command
 from envs.config_schema import key
-from envs.errors import unknown
-from envs.registry import ENVIRONMENT_ALIASES, environment_key, make_from
+from envs.errors import InputError, MissingExtraError, unknown
+from envs.registry import ENVIRONMENT_ALIASES, environment_key, make, make_from, options_of
+from envs.sampling import Samples
+from envs.timing import Script, play_episode, record, replay, replay_together, watch_memory
 from envs.types import TextEnv
+from envs.vector import vector
+
+TARGET = 1000
+"""How many times as fast as its reference engine an environment should be, on steps and on load and reset."""
+TARGETED = ("step", "load and reset")
+SAMPLED_SECONDS = 2.0
+SMALLEST_SHARE = 0.005
+"""Parts of a step below this are not printed."""
 
 
 @dataclass(frozen=True)
@@ -28,61 +42,176 @@ class BenchConfig:
     aliases: ClassVar[Mapping[str, str]] = ENVIRONMENT_ALIASES
 
     env: Any = environment_key("the environment to time")
-    player: str = key("random", "the environment's player that plays")
-    episodes: int = key(50, "episodes to play", unit="episodes", minimum=1)
+    player: str = key("random", "the environment's player that chooses the commands; its own time does not count")
+    episodes: int = key(64, "episodes to play", unit="episodes", minimum=1)
+    batch: int = key(64, "worlds in the batch; 0 leaves it out", unit="worlds", minimum=0)
+    reference_episodes: int = key(
+        3, "how many of the episodes the reference engine plays too, if there is one", unit="episodes", minimum=0
+    )
+    memory_episodes: int = key(
+        0, "fresh episodes to play while the memory of the process is watched", unit="episodes", minimum=0
+    )
     seed: int = key(0, "keys the tasks and the player", minimum=0)
+    out: str = key("", "file for the figures, as JSON")
 
 
 @dataclass
-class Timing:
-    """Seconds and counts of one measurement."""
+class Figures:
+    """What was measured; times in seconds of processor time.
 
-    resets: int = 0
-    reset_seconds: float = 0.0
-    steps: int = 0
-    step_seconds: float = 0.0
+    Attributes:
+        env: the environment's name.
+        data: what it plays.
+        player: who chose the commands.
+        make: time to make the environment.
+        episodes: played.
+        won: of these.
+        steps: in these.
+        each: by "load and reset", "reset", "step", "episode": the time for one.
+        reference: the same of the reference engine; empty if it was left out.
+        ratios: reference over the environment's own.
+        differences: episodes in which the two engines said something different.
+        batch: the same as `each` for a world in a batch; empty if it was left out.
+        parts: shares of a step's time.
+        memory: [episodes played, megabytes of the process], in order.
+    """
+
+    env: str
+    data: str
+    player: str
+    make: float = 0.0
+    episodes: int = 0
     won: int = 0
+    steps: int = 0
+    each: dict[str, float] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    differences: int = 0
+    batch: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    memory: list[tuple[int, float]] = field(default_factory=list)
 
 
-def measure(env: TextEnv, player: str, episodes: int, seed: int) -> Timing:
-    """Plays `episodes` episodes and times `reset` and `step`."""
-    timing = Timing()
-    for task in env.sample_tasks(seed, episodes):
-        started = time.perf_counter()
-        text, info = env.reset(options={"task": task})
-        timing.reset_seconds += time.perf_counter() - started
-        timing.resets += 1
-        actor = env.players[player](env, seed)
-        terminated = truncated = False
-        while not (terminated or truncated):
-            command = actor.act(text, info)
-            started = time.perf_counter()
-            text, _, terminated, truncated, info = env.step(command)
-            timing.step_seconds += time.perf_counter() - started
-            timing.steps += 1
-        timing.won += info["won"]
-    return timing
-
-
-def main(config: BenchConfig) -> None:
-    """Measures and prints the table."""
-    started = time.perf_counter()
+def main(config: BenchConfig) -> int:
+    """Measures and prints. Returns 1 if the reference engine said something else."""
+    console = Console(highlight=False, markup=False)
+    if config.out and not Path(config.out).absolute().parent.is_dir():
+        raise InputError(f"out={config.out}: there is no folder {Path(config.out).absolute().parent}.")
+    begun = time.process_time()
     env = make_from(config.env)
+    made = time.process_time() - begun
     if config.player not in env.players:
         raise unknown("player", config.player, env.players)
-    env.sample_tasks(config.seed, 1)
-    make_seconds = time.perf_counter() - started
-    timing = measure(env, config.player, config.episodes, config.seed)
-    table = Table("what", "count", "seconds", "a second", title=f"{config.env.name}: {env.describe_data()}")
-    table.add_row("make", "1", f"{make_seconds:.2f}", "")
-    for name, count, seconds in (
-        ("reset", timing.resets, timing.reset_seconds),
-        ("step", timing.steps, timing.step_seconds),
-    ):
-        table.add_row(name, f"{count:,}", f"{seconds:.2f}", f"{count / seconds:,.0f}")
-    console = Console()
+    figures = Figures(config.env.name, env.describe_data(), config.player, made)
+    *tasks, other = env.sample_tasks(config.seed, config.episodes + 1)
+    # What is imported and read once by whoever plays first does not count.
+    list(play_episode(env, config.player, other, config.seed))
+    timing, scripts = record(env, config.player, tasks, config.seed)
+    figures.episodes, figures.won, figures.steps = timing.episodes, timing.won, timing.steps
+    figures.each = timing.each()
+    _time_reference(config, scripts, other, figures, console)
+    if config.batch:
+        together = replay_together(vector(config.env.name, config.batch, **options_of(config.env)), scripts)
+        figures.batch = {what: seconds for what, seconds in together.each().items() if what in ("reset", "step")}
+    console.print(_speed_table(figures, config.batch))
+    console.print(f"{figures.player} won {figures.won} of {figures.episodes} episodes.")
+    figures.parts = _step_parts(env, scripts)
+    console.print(_parts_table(figures))
+    _say_target(figures, console)
+    if config.memory_episodes:
+        _watch(config, env, figures, console)
+    if config.out:
+        Path(config.out).write_text(json.dumps(asdict(figures), indent=1) + "\n", encoding="utf-8")
+    return int(figures.differences > 0)
+
+
+def _time_reference(config: BenchConfig, scripts: list[Script], other: str, figures: Figures, console: Console) -> None:
+    """Plays some of the episodes with the reference engine, unless there is none or it is not installed."""
+    options = options_of(config.env)
+    chosen = {**options, **make(config.env.name, **options).reference_options}
+    scripts = scripts[: config.reference_episodes]
+    if chosen == options or not scripts:
+        return
+    env = make(config.env.name, **chosen)
+    try:
+        env.reset(options={"task": other})
+    except MissingExtraError as error:
+        console.print(f"The reference engine is left out: {error}", soft_wrap=True)
+        return
+    timing, played = replay(env, scripts)
+    figures.reference = timing.each()
+    figures.ratios = {what: seconds / figures.each[what] for what, seconds in figures.reference.items()}
+    figures.differences = sum(one.said != other.said for one, other in zip(scripts, played, strict=True))
+
+
+def _step_parts(env: TextEnv, scripts: list[Script]) -> dict[str, float]:
+    """Samples where the time of steps goes, the largest share first."""
+    samples = Samples()
+    end = time.process_time() + SAMPLED_SECONDS
+    with samples.taken():
+        while time.process_time() < end:
+            for script in scripts:
+                env.reset(options={"task": script.task})
+                samples.count = True
+                for command in script.commands:
+                    env.step(command)
+                samples.count = False
+    return samples.shares({**env.step_parts, f"*.{_step_parts.__name__}": "the loop of this measurement"})
+
+
+def _watch(config: BenchConfig, env: TextEnv, figures: Figures, console: Console) -> None:
+    """Plays fresh episodes and prints the memory while they are played."""
+    table = Table("episodes played", "resident memory", title="memory", title_justify="left")
+    for episodes, megabytes in watch_memory(env, config.player, config.seed + 1, config.memory_episodes):
+        figures.memory.append((episodes, megabytes))
+        table.add_row(f"{episodes:,}", f"{megabytes:,.1f} MB")
     console.print(table)
-    console.print(f"{config.player} won {timing.won} of {timing.resets} episodes.")
+
+
+def _speed_table(figures: Figures, worlds: int) -> Table:
+    title = f"{figures.env}: {figures.data}\nseconds of processor time; made in {_duration(figures.make)}"
+    table = Table("one", title=title, title_justify="left")
+    for heading in ("takes", "a second", *(("reference takes", "a second", "ratio") if figures.reference else ())):
+        table.add_column(heading, justify="right")
+    for what, seconds in figures.each.items():
+        row = [what, _duration(seconds), f"{1 / seconds:,.0f}"]
+        if figures.reference:
+            slow = figures.reference[what]
+            row += [_duration(slow), f"{1 / slow:,.2f}", f"{figures.ratios[what]:,.0f}"]
+        table.add_row(*row)
+    for what, seconds in figures.batch.items():
+        row = [f"{what}, in a batch of {worlds}", _duration(seconds), f"{1 / seconds:,.0f}"]
+        table.add_row(*row, *(["", "", f"{figures.reference[what] / seconds:,.0f}"] if figures.reference else []))
+    return table
+
+
+def _parts_table(figures: Figures) -> Table:
+    table = Table("part of a step", title="where the time of a step goes", title_justify="left")
+    table.add_column("share", justify="right")
+    table.add_column("takes", justify="right")
+    for part, share in figures.parts.items():
+        if share >= SMALLEST_SHARE:
+            table.add_row(part, f"{share:.0%}", _duration(share * figures.each["step"]))
+    return table
+
+
+def _say_target(figures: Figures, console: Console) -> None:
+    if not figures.ratios:
+        return
+    if figures.differences:
+        console.print(f"The reference engine said something else in {figures.differences} episodes.")
+    else:
+        console.print("The reference engine said the same, to the last byte.")
+    reached = ", ".join(f"{figures.ratios[what]:,.0f} on {what}" for what in TARGETED)
+    console.print(f"Target: {TARGET:,} times as fast as the reference engine. Reached: {reached}.", soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    """Writes a time with three digits in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
 
 
 if __name__ == "__main__":

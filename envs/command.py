@@ -13,6 +13,7 @@ from envs.config import load
 from envs.config_help import help_text
 from envs.errors import InputError
 from envs.installation import check_packages
+from envs.progress import shown
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ def run_command(
         if rest != arguments:
             print(help_text(program, schema, rest, description))
             return 0
-        return main(load(schema, rest)) or 0
+        with shown():
+            return main(load(schema, rest)) or 0
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

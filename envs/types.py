@@ -8,6 +8,7 @@ brings the same task back anywhere, which is what panels, resumed runs and paire
 
 from __future__ import annotations
 
+import string
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
@@ -50,10 +51,18 @@ class TextEnv(gymnasium.Env[str, str]):
         config_class: the dataclass of the environment's options; its fields are the keyword arguments of `envs.make`.
         players: baselines by name ("random", "oracle", "expert", ...). Each is built after `reset` with
             (env, seed) and plays that one episode.
+        reference_options: options with which a second, trusted engine plays the same tasks; empty if there is none.
+            `envs.bench` times the two side by side.
+        step_parts: what the functions behind `step` do, by patterns of their full names
+            ("my_package.zork.Zork.look*": "text"), the first that fits; for `envs.bench`.
     """
 
     config_class: ClassVar[type[Any]]
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
+    observation_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
+    action_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
+    reference_options: ClassVar[Mapping[str, Any]] = {}
+    step_parts: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def sample_tasks(self, seed: int, count: int) -> list[str]:

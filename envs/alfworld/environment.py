@@ -12,7 +12,6 @@ this environment stays finished. Left out: the embodied half of ALFWorld.
 from __future__ import annotations
 
 import random
-import string
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -26,7 +25,7 @@ from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
-from envs.alfworld.tasks import GOALS, Location, TaskSource, compiled
+from envs.alfworld.tasks import GOALS, Location, TaskSource
 from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.types import Info, Player, TextEnv
@@ -149,6 +148,19 @@ class ALFWorld(TextEnv):
         "planner": PlannerPlayer,
         "expert": _exploring_expert,
     }
+    reference_options: ClassVar[Mapping[str, Any]] = {"engine": "reference"}
+    step_parts: ClassVar[Mapping[str, str]] = {
+        "envs.alfworld.rules.World.step": "finding the command",
+        "envs.alfworld.rules.*.play": "rules",
+        "envs.alfworld.rules._names": "text",
+        "envs.alfworld.rules.*": "admissible commands",
+        "envs.alfworld.text.*": "text",
+        "envs.alfworld.state.State.key*": "anchor",
+        "envs.alfworld.state._joined*": "anchor",
+        "envs.alfworld.state.State.goal_holds*": "goal",
+        "envs.alfworld.environment.*": "environment around the engine",
+        "envs.alfworld.*": "rules",
+    }
 
     def __init__(self, config: ALFWorldConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
         """Finds the games.
@@ -161,9 +173,8 @@ class ALFWorld(TextEnv):
             InputError: if an option is not valid, or data was named that is not there.
         """
         self.config = config if config is not None else ALFWorldConfig(**options)
-        self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
-        self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
-        self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals)
+        native = self.config.engine == "native"
+        self._source = TaskSource(self.config.data, self.config.split, self.config, self.config.goals, compiling=native)
         self._world: World | ReferenceWorld | None = None
         self._outline = Outline("", "", ())
         self._location = Location("")
@@ -194,7 +205,7 @@ class ALFWorld(TextEnv):
         """
         if self._world is None:
             raise gymnasium.error.ResetNeeded("call reset() first")
-        return self._outline.walkthrough or compiled(self._location).solution()
+        return self._outline.walkthrough or self._source.game(self._location).solution()
 
     def plan(self) -> tuple[str, ...] | None:
         """Returns a shortest list of commands that wins from where the game stands; None if it can no longer be won.
@@ -281,15 +292,15 @@ class ALFWorld(TextEnv):
         if self.config.engine == "reference":
             return _open_reference(location)
         try:
-            game = compiled(location)
+            game = self._source.game(location)
         except UncoveredError as error:
             if not error.grammar_known:
                 raise
             check_loads(location.game, error.what)
             warnings.warn(f"{error.what}; the stock engine plays it, far more slowly.", stacklevel=3)
             return _open_reference(location)
-        problem = game.layout.problem
-        return World(game.layout), Outline(problem.sentence, problem.goal.task_type, game.walkthrough)
+        layout = game.layout
+        return World(layout), Outline(layout.sentence, layout.goal.task_type, game.walkthrough)
 
     def _info(self, world: World | ReferenceWorld) -> Info:
         return {

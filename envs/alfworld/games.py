@@ -11,12 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
+from collections.abc import Container
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from envs.alfworld.reading import load_json, read_bytes
 from envs.errors import InputError, unknown
+from envs.progress import track
 
 SPLITS = ("train", "valid_seen", "valid_unseen")
 TASK_TYPES = (
@@ -32,6 +36,18 @@ RELEASE_FOLDER = "json_2.1.1"
 """The folder's name in both published formats."""
 
 
+class Stamp(NamedTuple):
+    """What changes when a file does.
+
+    Attributes:
+        modified: time of the last change in nanoseconds.
+        size: in bytes.
+    """
+
+    modified: int
+    size: int
+
+
 class GameIndex(NamedTuple):
     """The games of one split.
 
@@ -40,12 +56,14 @@ class GameIndex(NamedTuple):
         split: train, valid_seen or valid_unseen.
         names: the games' task names, their folders below `root`, sorted.
         sha256: hash over the names and the contents of the files.
+        stamps: of each game's file when it was found.
     """
 
     root: Path
     split: str
     names: tuple[str, ...]
     sha256: str
+    stamps: tuple[Stamp, ...]
 
     def path(self, name: str) -> Path:
         """Returns where a game's file is."""
@@ -95,6 +113,22 @@ def split_folder(folder: Path, split: str) -> Path:
     return below if below.is_dir() else folder / split
 
 
+def stamp_of(path: str) -> Stamp:
+    """Returns the stamp of a game file.
+
+    Raises:
+        InputError: the file is not there, or its name is not UTF-8.
+    """
+    try:
+        path.encode("utf-8")
+        status = os.stat(path)
+    except UnicodeEncodeError:
+        raise InputError(f"cannot read the game file {path!r}: its folder's name is not UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
+    return Stamp(status.st_mtime_ns, status.st_size)
+
+
 def cache_folder() -> Path:
     """Returns where derived files are kept: `$KEYSTONE_CACHE`, else ~/.cache/keystone."""
     return Path(os.environ.get("KEYSTONE_CACHE") or Path.home() / ".cache" / "keystone").expanduser()
@@ -105,43 +139,47 @@ def forget() -> None:
     _scan.cache_clear()
 
 
+def write_aside(path: Path, content: bytes) -> None:
+    """Writes a derived file under another name and renames it, so that nobody ever reads half of it.
+
+    A cache that cannot be written is done without.
+    """
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
 @lru_cache(maxsize=16)
 def _scan(folder: Path, split: str) -> GameIndex | None:
     place = split_folder(folder, split)
     listing = _list_files(place)
     if not listing:
         return None
-    key = hashlib.sha256(json.dumps([str(place), listing]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([str(place), list(listing.items())]).encode()).hexdigest()
     stored = cache_folder() / "alfworld" / f"games-{key[:32]}.json"
-    found = _load(stored)
+    found = _load(stored, listing)
     if found is None:
-        found = _read_all(place, [name for name, _, _ in listing])
-        _store(stored, *found)
+        found = _read_all(place, list(listing))
+        write_aside(stored, json.dumps({"names": found[0], "sha256": found[1]}).encode())
     names, digest = found
-    return GameIndex(place.parent, split, tuple(names), digest) if names else None
+    stamps = tuple(listing[name] for name in names)
+    return GameIndex(place.parent, split, tuple(names), digest, stamps) if names else None
 
 
-def _list_files(place: Path) -> list[tuple[str, int, int]]:
-    """Lists the candidate games below a split's folder: name, modification time, size; sorted by name."""
-    listing = []
-    for folder, subfolders, files in os.walk(place):
-        subfolders.sort()
+def _list_files(place: Path) -> dict[str, Stamp]:
+    """Lists the candidate games below a split's folder by name, sorted."""
+    listing = {}
+    for folder, _, files in os.walk(place):
         if GAME_FILE in files:
-            name = f"{place.name}/{Path(folder).relative_to(place).as_posix()}"
+            name = place.name + folder[len(str(place)) :].replace(os.sep, "/")
             if _playable_name(name):
-                status = _status(os.path.join(folder, GAME_FILE))
-                listing.append((name, status.st_mtime_ns, status.st_size))
-    return sorted(listing)
-
-
-def _status(path: str) -> os.stat_result:
-    try:
-        path.encode("utf-8")
-        return os.stat(path)
-    except UnicodeEncodeError:
-        raise InputError(f"cannot read the game file {path!r}: its folder's name is not UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
+                listing[name] = stamp_of(os.path.join(folder, GAME_FILE))
+    return dict(sorted(listing.items()))
 
 
 def _playable_name(name: str) -> bool:
@@ -157,7 +195,7 @@ def _read_all(place: Path, names: list[str]) -> tuple[list[str], str]:
     """Keeps the solvable games and hashes them."""
     kept = []
     digest = hashlib.sha256()
-    for name in names:
+    for name in track(names, f"finding {place.name} games, once"):
         path = place.parent / name / GAME_FILE
         content = read_bytes(path)
         if load_json(content, str(path)).get("solvable") is True:
@@ -166,21 +204,11 @@ def _read_all(place: Path, names: list[str]) -> tuple[list[str], str]:
     return kept, digest.hexdigest()
 
 
-def _load(stored: Path) -> tuple[list[str], str] | None:
+def _load(stored: Path, listing: Container[str]) -> tuple[list[str], str] | None:
     try:
         data = json.loads(stored.read_text(encoding="utf-8"))
         names, digest = data["names"], data["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        usable = isinstance(digest, str) and all(name in listing for name in names)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return names, digest
-
-
-def _store(stored: Path, names: list[str], digest: str) -> None:
-    """Writes the result aside and renames it; a cache that cannot be written is done without."""
-    aside = stored.with_name(f"{stored.name}.{os.getpid()}")
-    try:
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"names": names, "sha256": digest}), encoding="utf-8")
-        os.replace(aside, stored)
-    except OSError:
-        return
+    return (names, digest) if usable else None

@@ -70,7 +70,7 @@ def plan_from(state: State) -> tuple[str, ...] | None:
     shortest: tuple[str, ...] | None = None
     for number, draft in enumerate(_Planner(state).drafts()):
         if number > _MOST_WAYS:
-            raise InputError(f"the game {shortened(state.layout.problem.name)} has too many ways to plan it.")
+            raise InputError(f"the game {shortened(state.layout.name)} has too many ways to plan it.")
         if shortest is None or len(draft.commands) < len(shortest):
             shortest = draft.commands
     return shortest
@@ -82,7 +82,7 @@ class _Planner:
     def __init__(self, state: State) -> None:
         self.state = state
         self.layout = state.layout
-        self.task_type = state.layout.problem.goal.task_type
+        self.task_type = state.layout.goal.task_type
         self.verb = APPLIANCES.get(self.task_type)
         treated = {"clean": state.clean, "heat": state.hot, "cool": state.cool}
         self.ready = self.layout.goal_objects & treated[self.verb] if self.verb else self.layout.goal_objects

@@ -24,7 +24,7 @@ from unittest import mock
 from envs.alfworld.dialects import TASK_LINE
 from envs.alfworld.games import cache_folder
 from envs.alfworld.reading import load_json, read_bytes
-from envs.alfworld.tasks import Location, compiled
+from envs.alfworld.tasks import Location, generated_problem
 from envs.errors import InputError, MissingExtraError, shortened
 
 MOST_SECONDS = 120
@@ -104,7 +104,7 @@ def reference_file(location: Location) -> Path:
         return Path(location.game)
     from envs.alfworld.writing import write_game
 
-    return write_game(compiled(location).layout.problem, cache_folder() / "alfworld" / location.game)
+    return write_game(generated_problem(location.game), cache_folder() / "alfworld" / location.game)
 
 
 def check_loads(path: str, why: str) -> None:

@@ -12,16 +12,16 @@ and carrying a container leaves what is in it behind. Left out: actions that the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Literal
 
 from envs.alfworld import text
 from envs.alfworld.layout import Layout
 from envs.alfworld.state import State
 
-Offer = tuple[str, tuple[int, ...]]
-"""A command and the indices of what it names."""
-
+Offers = Mapping[str, tuple[int, ...]]
+"""Commands, and the indices of what each names."""
+NONE: Offers = {}
 MICROWAVES = frozenset({"MicrowaveType"})
 FRIDGES = frozenset({"FridgeType"})
 KNIVES = frozenset({"KnifeType", "ButterKnifeType"})
@@ -37,13 +37,16 @@ class World:
             layout: the compiled game; worlds may share it.
         """
         self.layout = layout
-        self.reset()
+        self.state = State(layout)
+        self._intro = text.intro(self.state)
+        self._always: list[tuple[Rule, Offers]] = [(rule, rule.offers(self.state)) for rule in RULES if rule.always]
+        self._offers, self._admissible = self._first = self._offered()
 
     def reset(self) -> str:
         """Starts again from the beginning and returns the first text."""
         self.state = State(self.layout)
-        self._offers: dict[str, tuple[Rule, tuple[int, ...]]] | None = None
-        return text.intro(self.state)
+        self._offers, self._admissible = self._first
+        return self._intro
 
     def step(self, command: str) -> str:
         """Plays one command and returns what the game says.
@@ -54,17 +57,19 @@ class World:
         Returns:
             The feedback; "Nothing happens." if the command is not admissible now.
         """
-        offer = self._offered().get(command.strip())
-        if offer is None:
-            return text.NOTHING_HAPPENS
-        rule, arguments = offer
-        if rule.changes_state:
-            self._offers = None
-        return rule.play(self.state, *arguments)
+        command = command.strip()
+        for rule, offers in self._offers:
+            arguments = offers.get(command)
+            if arguments is not None:
+                said = rule.play(self.state, *arguments)
+                if rule.changes_state:
+                    self._offers, self._admissible = self._offered()
+                return said
+        return text.NOTHING_HAPPENS
 
     def admissible_commands(self) -> list[str]:
         """Returns the commands that would do or tell something now, sorted."""
-        return sorted(self._offered())
+        return self._admissible.copy()
 
     @property
     def won(self) -> bool:
@@ -75,10 +80,19 @@ class World:
         """Names the true state."""
         return self.state.key()
 
-    def _offered(self) -> dict[str, tuple[Rule, tuple[int, ...]]]:
-        if self._offers is None:
-            self._offers = {command: (rule, indices) for rule in RULES for command, indices in rule.offers(self.state)}
-        return self._offers
+    def _offered(self) -> tuple[list[tuple[Rule, Offers]], list[str]]:
+        """Asks the rules what they offer in a new state. Returns that, and all commands sorted."""
+        state, offered = self.state, []
+        for rule in _EMPTY_HANDED if state.held is None else _HOLDING:
+            offers = rule.offers(state)
+            if offers:
+                offered.append((rule, offers))
+        offered += self._always
+        commands: list[str] = []
+        for _, offers in offered:
+            commands += offers
+        commands.sort()
+        return offered, commands
 
 
 class Rule(ABC):
@@ -86,13 +100,17 @@ class Rule(ABC):
 
     Attributes:
         changes_state: False if playing it only tells something.
+        always: True if it offers the same in every state of a game.
+        hand: "holding" or "empty" if it offers something only then.
     """
 
     changes_state = True
+    always = False
+    hand: Literal["any", "holding", "empty"] = "any"
 
     @abstractmethod
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields the commands that this action allows now."""
+    def offers(self, state: State) -> Offers:
+        """Returns the commands that this action allows now."""
 
     @abstractmethod
     def play(self, state: State, *arguments: int) -> str:
@@ -103,10 +121,11 @@ class Look(Rule):
     """look: always possible."""
 
     changes_state = False
+    always = True
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "look"."""
-        yield "look", ()
+    def offers(self, state: State) -> Offers:
+        """Returns "look"."""
+        return {"look": ()}
 
     def play(self, state: State, *arguments: int) -> str:
         """Tells what one sees from here."""
@@ -117,10 +136,11 @@ class Inventory(Rule):
     """inventory: always possible."""
 
     changes_state = False
+    always = True
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "inventory"."""
-        yield "inventory", ()
+    def offers(self, state: State) -> Offers:
+        """Returns "inventory"."""
+        return {"inventory": ()}
 
     def play(self, state: State, *arguments: int) -> str:
         """Tells what is held."""
@@ -131,11 +151,11 @@ class Help(Rule):
     """help: always possible in games that have it."""
 
     changes_state = False
+    always = True
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "help"."""
-        if state.layout.dialect.help is not None:
-            yield "help", ()
+    def offers(self, state: State) -> Offers:
+        """Returns "help"."""
+        return NONE if state.layout.dialect.help is None else {"help": ()}
 
     def play(self, state: State, *arguments: int) -> str:
         """Lists the commands."""
@@ -147,10 +167,10 @@ class ExamineReceptacle(Rule):
 
     changes_state = False
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "examine R"."""
-        for receptacle in state.here():
-            yield f"examine {state.layout.receptacle_names[receptacle]}", (receptacle,)
+    def offers(self, state: State) -> Offers:
+        """Returns "examine R"."""
+        names = state.layout.receptacle_names
+        return {f"examine {names[receptacle]}": (receptacle,) for receptacle in state.here}
 
     def play(self, state: State, *arguments: int) -> str:
         """Tells what is in it."""
@@ -161,11 +181,12 @@ class ExamineObject(Rule):
     """examineObject: the object held. The domain's other case, an object in view, never applies in the stock engine."""
 
     changes_state = False
+    hand = "holding"
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "examine O"."""
-        if state.held is not None:
-            yield f"examine {state.layout.object_names[state.held]}", (state.held,)
+    def offers(self, state: State) -> Offers:
+        """Returns "examine O"."""
+        held = state.held
+        return NONE if held is None else {f"examine {state.layout.object_names[held]}": (held,)}
 
     def play(self, state: State, *arguments: int) -> str:
         """Tells what it is like."""
@@ -175,16 +196,17 @@ class ExamineObject(Rule):
 class GotoLocation(Rule):
     """GotoLocation: any receptacle that stands elsewhere."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "go to R"."""
-        for receptacle, location in enumerate(state.layout.receptacle_location):
-            if location != state.location:
-                yield state.layout.ways[receptacle], (receptacle,)
+    def offers(self, state: State) -> Offers:
+        """Returns "go to R"."""
+        ways = state.layout.destinations.copy()
+        for receptacle in state.here:
+            del ways[state.layout.ways[receptacle]]
+        return ways
 
     def play(self, state: State, *arguments: int) -> str:
         """Moves the agent there."""
         layout, receptacle = state.layout, arguments[0]
-        state.location = layout.receptacle_location[receptacle]
+        state.go_to(layout.receptacle_location[receptacle])
         by_receptacle = layout.dialect.arrival == "receptacle"
         place = layout.receptacle_names[receptacle] if by_receptacle else layout.location_names[state.location]
         return f"You arrive at {place}. {text.receptacle(state, receptacle)}"
@@ -193,51 +215,58 @@ class GotoLocation(Rule):
 class OpenObject(Rule):
     """OpenObject: a closed receptacle here that can be opened."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "open R"."""
-        for receptacle in state.here():
-            if state.layout.openable[receptacle] and receptacle not in state.opened:
-                yield f"open {state.layout.receptacle_names[receptacle]}", (receptacle,)
+    def offers(self, state: State) -> Offers:
+        """Returns "open R"."""
+        doors = state.layout.doors_at[state.location]
+        if not doors:
+            return NONE
+        names = state.layout.receptacle_names
+        return {f"open {names[receptacle]}": (receptacle,) for receptacle in doors if receptacle not in state.opened}
 
     def play(self, state: State, *arguments: int) -> str:
         """Opens it and tells what is in it."""
-        state.opened.add(arguments[0])
+        state.opened |= {arguments[0]}
         return f"You open the {state.layout.receptacle_names[arguments[0]]}. {text.receptacle(state, arguments[0])}"
 
 
 class CloseObject(Rule):
     """CloseObject: an open receptacle here that can be closed."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "close R"."""
-        for receptacle in state.here():
-            if state.layout.openable[receptacle] and receptacle in state.opened:
-                yield f"close {state.layout.receptacle_names[receptacle]}", (receptacle,)
+    def offers(self, state: State) -> Offers:
+        """Returns "close R"."""
+        doors = state.layout.doors_at[state.location]
+        if not doors:
+            return NONE
+        names = state.layout.receptacle_names
+        return {f"close {names[receptacle]}": (receptacle,) for receptacle in doors if receptacle in state.opened}
 
     def play(self, state: State, *arguments: int) -> str:
         """Closes it."""
-        state.opened.discard(arguments[0])
+        state.opened -= {arguments[0]}
         return f"You close the {state.layout.receptacle_names[arguments[0]]}."
 
 
 class PickupObject(Rule):
     """PickupObject: with empty hands, a pickupable object in a receptacle here that is not closed."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "take O from R"."""
-        layout = state.layout
-        if state.held is None:
-            for receptacle in state.reachable():
-                for thing in state.contents[receptacle]:
-                    if "pickupable" in layout.traits[thing]:
-                        names = layout.object_names[thing], layout.receptacle_names[receptacle]
-                        yield f"take {names[0]} from {names[1]}", (thing, receptacle)
+    hand = "empty"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "take O from R"."""
+        if state.held is not None:
+            return NONE
+        layout, contents = state.layout, state.contents
+        return {
+            f"take {layout.object_names[thing]} from {layout.receptacle_names[receptacle]}": (thing, receptacle)
+            for receptacle in state.reachable()
+            for thing in contents[receptacle]
+            if layout.pickupable[thing]
+        }
 
     def play(self, state: State, *arguments: int) -> str:
         """Takes it into the hand; it stays in any other receptacle that it was in."""
         thing, receptacle = arguments
-        things = state.contents[receptacle]
-        del things[bisect_left(things, thing)]
+        state.contents[receptacle] = tuple([other for other in state.contents[receptacle] if other != thing])
         state.moved[thing] = state.locations_of(thing) - {state.location}
         state.taken_from[thing] = state.taken_from.get(thing, frozenset()) | {receptacle}
         state.held = thing
@@ -247,20 +276,23 @@ class PickupObject(Rule):
 class PutObject(Rule):
     """PutObject: the object held, into a receptacle here that is not closed and whose type can contain the object's."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "move O to R", or "put O in/on R" in format 2.1.1."""
+    hand = "holding"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "move O to R", or "put O in/on R" in format 2.1.1."""
         layout, held = state.layout, state.held
-        if held is not None:
-            for receptacle in state.reachable():
-                if layout.can_put(held, receptacle):
-                    names = layout.object_names[held], layout.receptacle_names[receptacle]
-                    yield layout.dialect.put_command(*names), (held, receptacle)
+        if held is None:
+            return NONE
+        return {
+            layout.dialect.put_command(layout.object_names[held], layout.receptacle_names[place]): (held, place)
+            for place in state.reachable()
+            if layout.can_put(held, place)
+        }
 
     def play(self, state: State, *arguments: int) -> str:
         """Puts it there."""
         thing, receptacle = arguments
-        if thing not in state.contents[receptacle]:
-            insort(state.contents[receptacle], thing)
+        state.contents[receptacle] = tuple(sorted({*state.contents[receptacle], thing}))
         state.moved[thing] = state.locations_of(thing) | {state.location}
         state.taken_from[thing] = state.taken_from[thing] - {receptacle}
         state.held = None
@@ -272,87 +304,92 @@ class PutObject(Rule):
 class CleanObject(Rule):
     """CleanObject: the object held, if cleanable, at a sink basin."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "clean O with R"."""
+    hand = "holding"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "clean O with R"."""
         return _treatments(state, "clean", "cleanable", state.layout.dialect.sinks)
 
     def play(self, state: State, *arguments: int) -> str:
         """Makes it clean."""
-        state.clean.add(arguments[0])
+        state.clean |= {arguments[0]}
         return f"You clean the {_names(state, arguments, ' using the ')}."
 
 
 class HeatObject(Rule):
     """HeatObject: the object held, if heatable, at a microwave, open or not."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "heat O with R"."""
+    hand = "holding"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "heat O with R"."""
         return _treatments(state, "heat", "heatable", MICROWAVES)
 
     def play(self, state: State, *arguments: int) -> str:
         """Makes it hot and no longer cool."""
-        state.hot.add(arguments[0])
-        state.cool.discard(arguments[0])
+        state.hot |= {arguments[0]}
+        state.cool -= {arguments[0]}
         return f"You heat the {_names(state, arguments, ' using the ')}."
 
 
 class CoolObject(Rule):
     """CoolObject: the object held, if coolable, at a fridge, open or not."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "cool O with R"."""
+    hand = "holding"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "cool O with R"."""
         return _treatments(state, "cool", "coolable", FRIDGES)
 
     def play(self, state: State, *arguments: int) -> str:
         """Makes it cool and no longer hot."""
-        state.cool.add(arguments[0])
-        state.hot.discard(arguments[0])
+        state.cool |= {arguments[0]}
+        state.hot -= {arguments[0]}
         return f"You cool the {_names(state, arguments, ' using the ')}."
 
 
 class ToggleObject(Rule):
     """ToggleObject: a toggleable object in a receptacle here, even a closed one. It turns on, never off."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "use O"."""
-        for receptacle in state.here():
-            for thing in state.contents[receptacle]:
-                if "toggleable" in state.layout.traits[thing]:
-                    yield f"use {state.layout.object_names[thing]}", (thing,)
+    def offers(self, state: State) -> Offers:
+        """Returns "use O"."""
+        toggleable, contents = state.layout.toggleable, state.contents
+        here = [thing for receptacle in state.here for thing in contents[receptacle] if toggleable[thing]]
+        return {f"use {state.layout.object_names[thing]}": (thing,) for thing in here} if here else NONE
 
     def play(self, state: State, *arguments: int) -> str:
         """Turns it on."""
-        state.toggled.add(arguments[0])
+        state.toggled |= {arguments[0]}
         return f"You turn on the {state.layout.object_names[arguments[0]]}."
 
 
 class SliceObject(Rule):
     """SliceObject: a sliceable object that counts as being here, while a knife is held."""
 
-    def offers(self, state: State) -> Iterator[Offer]:
-        """Yields "slice O with K"."""
+    hand = "holding"
+
+    def offers(self, state: State) -> Offers:
+        """Returns "slice O with K"."""
         layout, knife = state.layout, state.held
-        if knife is not None and layout.object_types[knife] in KNIVES:
-            for thing in layout.sliceable:
-                if state.location in state.locations_of(thing):
-                    yield f"slice {layout.object_names[thing]} with {layout.object_names[knife]}", (thing, knife)
+        if knife is None or layout.object_types[knife] not in KNIVES:
+            return NONE
+        names, here = layout.object_names, state.location
+        things = [thing for thing in layout.sliceable if here in state.locations_of(thing)]
+        return {f"slice {names[thing]} with {names[knife]}": (thing, knife) for thing in things}
 
     def play(self, state: State, *arguments: int) -> str:
         """Slices it."""
         thing, knife = arguments
-        state.sliced.add(thing)
+        state.sliced |= {thing}
         return f"You sliced the {state.layout.object_names[thing]} with the {state.layout.object_names[knife]}."
 
 
 RULES: tuple[Rule, ...] = (
-    Look(),
-    Inventory(),
-    Help(),
-    ExamineReceptacle(),
-    ExamineObject(),
     GotoLocation(),
     OpenObject(),
     CloseObject(),
+    ExamineReceptacle(),
+    ExamineObject(),
     PickupObject(),
     PutObject(),
     CleanObject(),
@@ -360,17 +397,23 @@ RULES: tuple[Rule, ...] = (
     CoolObject(),
     ToggleObject(),
     SliceObject(),
+    Look(),
+    Inventory(),
+    Help(),
 )
+"""All of them. The ways come first, for they are in order already, and the rest is quickly sorted into them."""
+_EMPTY_HANDED = tuple(rule for rule in RULES if not rule.always and rule.hand != "holding")
+_HOLDING = tuple(rule for rule in RULES if not rule.always and rule.hand != "empty")
 
 
-def _treatments(state: State, verb: str, trait: str, kinds: frozenset[str]) -> Iterator[Offer]:
-    """Yields "VERB O with R" for the object held, if it has the trait, and each receptacle here of the kinds."""
+def _treatments(state: State, verb: str, trait: str, kinds: frozenset[str]) -> Offers:
+    """Returns "VERB O with R" for the object held, if it has the trait, and each receptacle here of the kinds."""
     layout, held = state.layout, state.held
-    if held is not None and trait in layout.traits[held]:
-        for receptacle in state.here():
-            if layout.receptacle_types[receptacle] in kinds:
-                names = layout.object_names[held], layout.receptacle_names[receptacle]
-                yield f"{verb} {names[0]} with {names[1]}", (held, receptacle)
+    if held is None or trait not in layout.traits[held]:
+        return NONE
+    name, places = layout.object_names[held], layout.receptacle_names
+    stations = [place for place in state.here if layout.receptacle_types[place] in kinds]
+    return {f"{verb} {name} with {places[station]}": (held, station) for station in stations}
 
 
 def _names(state: State, arguments: tuple[int, ...], between: str) -> str:

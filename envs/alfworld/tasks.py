@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.alfworld.compiled import CompiledGames, Game, open_compiled
 from envs.alfworld.dialects import PACKAGED
 from envs.alfworld.difficulty import AS_REAL, Difficulty, read_label
-from envs.alfworld.games import GAME_FILE, SPLITS, GameIndex, find_games
+from envs.alfworld.games import GAME_FILE, SPLITS, GameIndex, find_games, stamp_of
 from envs.alfworld.goals import human_goals
 from envs.alfworld.layout import Layout
-from envs.alfworld.oracle import plan
+from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.errors import InputError, shortened, unknown
 
@@ -45,10 +46,12 @@ class Location(NamedTuple):
     Attributes:
         game: the path of its game file, or its whole name if it is generated.
         annotation: which of its human goals is its task line; None for the game's own.
+        name: its name in the index of the split, if it is one of its games.
     """
 
     game: str
     annotation: int | None = None
+    name: str = ""
 
     @property
     def generated(self) -> bool:
@@ -72,33 +75,18 @@ class Location(NamedTuple):
         return goals[self.annotation]
 
 
-class Game(NamedTuple):
-    """A compiled task.
-
-    Attributes:
-        layout: what worlds play.
-        walkthrough: the file's own; empty if it has none.
-    """
-
-    layout: Layout
-    walkthrough: tuple[str, ...]
-
-    def solution(self) -> tuple[str, ...]:
-        """Returns commands that win: the game's walkthrough, else a plan.
-
-        Raises:
-            InputError: if the game cannot be won.
-        """
-        solution = self.walkthrough or plan(self.layout)
-        if solution is None:
-            raise InputError(f"the game {shortened(self.layout.problem.name)} cannot be won: no plan reaches its goal.")
-        return solution
-
-
 class TaskSource:
     """The tasks of one split, real or generated."""
 
-    def __init__(self, data: str, split: str, difficulty: Difficulty = AS_REAL, goals: str = "template") -> None:
+    def __init__(
+        self,
+        data: str,
+        split: str,
+        difficulty: Difficulty = AS_REAL,
+        goals: str = "template",
+        *,
+        compiling: bool = True,
+    ) -> None:
         """Finds the data.
 
         Args:
@@ -106,6 +94,7 @@ class TaskSource:
             split: train, valid_seen or valid_unseen.
             difficulty: of generated games.
             goals: whose task lines real games have, "template" or "human".
+            compiling: whether all real games of the split are compiled, once for this and all later processes.
 
         Raises:
             InputError: a folder was named that has no such games, or an option does not go with these games.
@@ -126,6 +115,7 @@ class TaskSource:
             raise InputError(
                 "goals=human is for real games with their traj_data.json, and there are none here. Give data=PATH."
             )
+        self._compiled = open_compiled(self.index) if compiling and self.index is not None else None
 
     def sample(self, seed: int, count: int) -> list[str]:
         """Draws task names; see `envs.types.TextEnv.sample_tasks`.
@@ -187,6 +177,8 @@ class TaskSource:
         _check_name("task", name)
         annotated = _ANNOTATED.fullmatch(name)
         folder, annotation = (annotated[1], int(annotated[2])) if annotated else (name, None)
+        if self._compiled is not None and folder in self._compiled.positions:
+            return Location(f"{self._compiled.games.root}/{folder}/{GAME_FILE}", annotation, folder)
         path = Path(folder)
         if not path.is_absolute():
             if self.index is None:
@@ -200,6 +192,20 @@ class TaskSource:
         if not path.is_file():
             raise InputError(f"unknown task {shortened(name)!r}: there is no game file {path}.")
         return Location(str(path), annotation)
+
+    def game(self, location: Location) -> Game:
+        """Returns the compiled game of a location given by `locate`.
+
+        Raises:
+            InputError: if the game file is incomplete or the generated name malformed.
+        """
+        kept = self._compiled
+        position = kept.positions.get(location.name) if kept is not None else None
+        if kept is not None and position is not None and stamp_of(location.game) == kept.games.stamps[position]:
+            game = _kept(kept, position, location.goal)
+            if game is not None:
+                return game
+        return compiled(location)
 
 
 def _check_name(what: str, name: str) -> None:
@@ -267,7 +273,12 @@ def generated_arguments(name: str) -> tuple[str, int, Difficulty]:
     return rooms, int(number), read_label(label[0]) if label else AS_REAL
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
+def _kept(games: CompiledGames, position: int, goal: str | None) -> Game | None:
+    return games.game(position, goal)
+
+
+@lru_cache(maxsize=256)
 def _read(path: str, modified: int, goal: str | None) -> Game:
     """Reads and compiles a game file; a changed file is another one."""
     game = read_game(path)
@@ -277,6 +288,15 @@ def _read(path: str, modified: int, goal: str | None) -> Game:
 
 @lru_cache(maxsize=1024)
 def _generated(name: str) -> Game:
+    return Game(Layout(generated_problem(name), PACKAGED), ())
+
+
+def generated_problem(name: str) -> Problem:
+    """Returns the facts of a generated task.
+
+    Raises:
+        InputError: it is not the name of one.
+    """
     from envs.alfworld.generator import generate
 
-    return Game(Layout(generate(*generated_arguments(name)), PACKAGED), ())
+    return generate(*generated_arguments(name))

@@ -6,7 +6,7 @@ Left out: sentences for actions that the domain has commented out, and for thing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from envs.alfworld.state import State
 
@@ -15,13 +15,13 @@ NOTHING_HAPPENS = "Nothing happens."
 
 def intro(state: State) -> str:
     """Returns the first text of a game. Away from all receptacles it lists those of the whole room."""
-    first = look(state) if state.here() else _room(state.layout.receptacle_names)
-    return f"-= Welcome to TextWorld, ALFRED! =-\n\n{first}\n\nYour task is to: {state.layout.problem.sentence}"
+    first = look(state) if state.here else _room(state.layout.receptacle_names)
+    return f"-= Welcome to TextWorld, ALFRED! =-\n\n{first}\n\nYour task is to: {state.layout.sentence}"
 
 
 def look(state: State) -> str:
     """Returns what one sees from where the agent is."""
-    layout, here = state.layout, state.here()
+    layout, here = state.layout, state.here
     if not here:
         return _room(())
     # A thing is named once for each receptacle here that it was taken from and is not back in.
@@ -58,7 +58,7 @@ def thing(state: State, index: int) -> str:
     layout, name = state.layout, state.layout.object_names[index]
     traits, sliced = layout.traits[index], index in state.sliced
     if "isReceptacleObject" in traits:
-        inside = (layout.object_names[inner] for inner in layout.inside[index])
+        inside = [layout.object_names[inner] for inner in layout.inside[index]]
         return f"This is a normal {name}. In it, you see {_things(inside)}."
     treated = _treated(index in state.clean, index in state.hot, index in state.cool, sliced)
     if treated:
@@ -82,22 +82,20 @@ def _treated(clean: bool, hot: bool, cool: bool, sliced: bool) -> str:
     return f"clean{suffix}" if clean else ""
 
 
-def _room(receptacles: Iterable[str]) -> str:
+def _room(receptacles: Sequence[str]) -> str:
     return f"You are in the middle of a room. Looking quickly around you, you see {_things(receptacles)}."
 
 
 def _contents(state: State, receptacle: int) -> str:
     names = state.layout.object_names
-    return _things(names[thing] for thing in state.contents[receptacle])
+    return _things([names[thing] for thing in state.contents[receptacle]])
 
 
-def _things(names: Iterable[str]) -> str:
+def _things(names: Sequence[str]) -> str:
     """Lists things with their article, which is always "a"."""
-    return _listed([f"a {name}" for name in names])
+    return f"a {_listed(names, ', a ', ', and a ')}" if names else "nothing"
 
 
-def _listed(phrases: Sequence[str]) -> str:
-    """Joins phrases: "nothing", "A", "A, and B", "A, B, and C"."""
-    if len(phrases) > 1:
-        return f"{', '.join(phrases[:-1])}, and {phrases[-1]}"
-    return phrases[0] if phrases else "nothing"
+def _listed(names: Sequence[str], between: str = ", ", last: str = ", and ") -> str:
+    """Joins names: "A", "A, and B", "A, B, and C"."""
+    return f"{between.join(names[:-1])}{last}{names[-1]}" if len(names) > 1 else names[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 
@@ -51,12 +53,48 @@ def test_an_unknown_player_is_refused(command, capsys: pytest.CaptureFixture[str
     assert "Did you mean 'oracle'?" in capsys.readouterr().err
 
 
-def test_bench_counts_what_it_times(capsys: pytest.CaptureFixture[str]):
-    from tests.envs.corridor import Corridor
+def run_bench(*words: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "SAMPLED_SECONDS", 0.2)
+        argv = ["episodes=3", "batch=2", *words]
+        return run_command("bench", bench.BenchConfig, bench.main, description="", argv=argv)
 
-    timing = bench.measure(Corridor(length=1), "oracle", 7, 0)
-    assert (timing.resets, timing.steps, timing.won) == (7, 7, 7)
-    assert timing.step_seconds > 0
-    argv = [f"env={WORLD}", "episodes=3"]
-    assert run_command("bench", bench.BenchConfig, bench.main, description="", argv=argv) == 0
-    assert "3 episodes" in capsys.readouterr().out
+
+def test_bench_of_one_engine(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out = tmp_path / "figures.json"
+    assert run_bench(f"env={WORLD}", f"out={out}", "memory_episodes=10") == 0
+    said = capsys.readouterr().out
+    assert "load and reset" in said
+    assert "of 3 episodes" in said
+    assert "step, in a batch of 2" in said
+    assert "resident memory" in said
+    assert "reference" not in said
+    figures = json.loads(out.read_text())
+    assert figures["episodes"] == 3
+    assert figures["each"]["step"] > 0
+    assert figures["reference"] == figures["ratios"] == {}
+    assert [row[0] for row in figures["memory"]] == [*range(11)]
+
+
+def test_bench_beside_the_reference_engine(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out = tmp_path / "figures.json"
+    assert run_bench("env=tests.envs.test_timing:Slow", f"out={out}", "reference_episodes=2") == 0
+    said = capsys.readouterr().out
+    assert "said the same, to the last byte" in said
+    assert "Target: 1,000 times as fast" in said
+    assert "walking" in said
+    figures = json.loads(out.read_text())
+    assert figures["reference"]["step"] > 0.002
+    assert figures["ratios"]["step"] == pytest.approx(figures["reference"]["step"] / figures["each"]["step"])
+    assert run_bench("env=tests.envs.test_timing:Slow", "reference_episodes=0") == 0
+    assert "reference" not in capsys.readouterr().out
+
+
+def test_bench_fails_where_the_engines_differ(capsys: pytest.CaptureFixture[str]):
+    assert run_bench("env=tests.envs.test_timing:Lying") == 1
+    assert "said something else in 3 episodes" in capsys.readouterr().out
+
+
+def test_bench_refuses_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]):
+    assert run_bench(f"env={WORLD}", "out=/nowhere/at/all/figures.json") == 2
+    assert "there is no folder /nowhere/at/all" in capsys.readouterr().err

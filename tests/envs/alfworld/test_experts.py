@@ -105,7 +105,7 @@ def test_what_is_known_is_true_whatever_is_played(index: int, draw: random.Rando
     world, known = World(layout), Knowledge()
     known.add(world.reset())
     assert known.receptacles == list(layout.receptacle_names)
-    assert known.sentence == layout.problem.sentence
+    assert known.sentence == layout.sentence
     for _ in range(40):
         known.add(world.step(draw.choice([*world.admissible_commands(), "dance"])))
         assert known.held == (None if world.state.held is None else layout.object_names[world.state.held])

@@ -1,0 +1,130 @@
+"""What the bench measures: counts, order, the same commands for both engines, memory, and where time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from envs import progress, timing
+from envs.errors import InputError
+from envs.sampling import Samples
+from envs.vector import vector
+from tests.envs.corridor import Corridor
+
+WORLD = "tests.envs.corridor:Corridor"
+
+
+class Slow(Corridor):
+    """A corridor with a second engine, which is slow and says the same; in the dark it says something else."""
+
+    reference_options: ClassVar[Mapping[str, Any]] = {"light": "dark"}
+    step_parts: ClassVar[Mapping[str, str]] = {"tests.envs.corridor.*": "walking"}
+
+    def step(self, action: str) -> Any:
+        text, *rest = super().step(action)
+        if self.config.light == "dark":
+            end = time.process_time() + 0.002
+            while time.process_time() < end:
+                pass
+        return text, *rest
+
+
+class Lying(Slow):
+    """Its two engines disagree."""
+
+    def step(self, action: str) -> Any:
+        text, *rest = super().step(action)
+        return text + ("!" if self.config.light == "dark" else ""), *rest
+
+
+def test_recorded_episodes_are_counted_and_played_again():
+    env = Corridor(length=4)
+    tasks = env.sample_tasks(0, 6)
+    first, scripts = timing.record(env, "oracle", tasks, 0)
+    assert (first.episodes, first.won) == (6, 6)
+    assert first.steps == sum(len(script.commands) for script in scripts) == sum(4 - int(task[-1]) for task in tasks)
+    assert [script.task for script in scripts] == tasks
+    assert min(first.each().values()) > 0
+    again, played = timing.replay(Corridor(length=4), scripts)
+    assert played == scripts
+    assert (again.episodes, again.steps, again.won) == (first.episodes, first.steps, first.won)
+
+
+def test_the_time_of_a_step_is_that_of_the_steps():
+    env = Slow(light="dark", length=3)
+    measured, _ = timing.record(env, "oracle", ["train-0"] * 3, 0)
+    assert 0.002 <= measured.each()["step"] < 1
+    assert measured.each()["episode"] == pytest.approx(measured.each()["load and reset"] + 3 * measured.each()["step"])
+
+
+def test_what_was_said_tells_engines_apart():
+    _, scripts = timing.record(Lying(), "oracle", ["train-0", "train-1"], 0)
+    _, played = timing.replay(Lying(light="dark"), scripts)
+    assert all(one.said != other.said for one, other in zip(scripts, played, strict=True))
+
+
+@pytest.mark.parametrize("worlds", [2, 3, 7])
+def test_batches_play_all_episodes(worlds: int):
+    _, scripts = timing.record(Corridor(length=4), "random", [f"train-{number % 4}" for number in range(5)], 3)
+    together = timing.replay_together(vector(WORLD, worlds, length=4), scripts)
+    assert together.episodes >= len(scripts)
+    assert together.episodes % worlds == 0
+    assert together.steps >= sum(len(script.commands) for script in scripts)
+    assert together.step_seconds > 0
+
+
+def test_memory_is_looked_at_ten_times():
+    rows = list(timing.watch_memory(Corridor(), "random", 0, 20))
+    assert [episodes for episodes, _ in rows] == list(range(0, 21, 2))
+    assert all(megabytes > 1 for _, megabytes in rows)
+
+
+def test_memory_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(timing, "_STATUS", tmp_path / "none")
+    with pytest.raises(InputError, match="this system does not have"):
+        next(timing.watch_memory(Corridor(), "random", 0, 20))
+
+
+def spin(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def linger(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_samples_follow_the_time():
+    samples = Samples()
+    with samples.taken():
+        spin(0.2)
+        samples.count = True
+        spin(0.3)
+        linger(0.1)
+        samples.count = False
+        linger(0.2)
+    shares = samples.shares({"*.spin": "spinning"})
+    assert list(shares) == ["spinning", f"{__name__}.linger"]
+    assert shares["spinning"] == pytest.approx(0.75, abs=0.2)
+
+
+def test_no_samples_no_shares():
+    assert Samples().shares({}) == {}
+
+
+def test_progress_is_shown_by_commands_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert list(progress.track(range(3), "counting")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+    with progress.shown():
+        assert list(progress.track(range(3), "counting")) == [0, 1, 2]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "counting" in err
