@@ -7,9 +7,11 @@ of the policy loss in coordinate i on group p, the first-order gain of an Adam s
     score = sum_i (mean_p(g_pi)^2 - var_p(g_pi) / P) / (sqrt(mean_p(g_pi^2)) + eps)
 
 where the subtraction removes the bias that noise alone would add (var is the sample variance). The standard error
-comes from the jackknife over groups. If the best block is not clearly better than others (its lead is within two
-standard errors of the difference), the one nearest the middle of those it cannot be told apart from is taken: the
-prior of "Is One Layer Enough?" (arXiv 2607.01232). Left out: trial updates and successive halving.
+comes from the jackknife over groups. If the best block is not clearly better than others, the one nearest the middle
+of those it cannot be told apart from is taken: the prior of "Is One Layer Enough?" (arXiv 2607.01232). The best of many
+noisy scores leads by chance, so clearly better means a lead of more standard errors of the difference than Student's t
+with P - 1 degrees of freedom gives at 5 %, shared out over the L - 1 comparisons (Bonferroni). Left
+out: trial updates and successive halving.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy import stats
 
 from agents.blocks import find_stack
 from agents.targets import middle
@@ -25,6 +28,8 @@ from training.batches import TrainingRow, micro_batches, sampled_logprobs
 from training.selectors import BlockScore, Choice, Probe
 
 EPSILON = 1e-8
+CHANCE = 0.05
+"""How often blocks that are all alike may be taken for different."""
 MAX_COORDINATES = 2**20
 
 
@@ -67,10 +72,12 @@ def _standard_error(jackknifed_P: np.ndarray) -> float:
 def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray) -> tuple[int, str]:
     """Chooses a block from scores (L,) and their leave-one-group-out values (L, P); says why."""
     best = int(np.argmax(scores_L))
+    num_blocks, num_groups = jackknifed_LP.shape
+    most = float(stats.t.ppf(1 - CHANCE / max(num_blocks - 1, 1), num_groups - 1))
     rivals = [best]
     for block in range(len(scores_L)):
         error = _standard_error(jackknifed_LP[best] - jackknifed_LP[block])
-        if block != best and scores_L[best] - scores_L[block] <= 2.0 * error:
+        if block != best and scores_L[best] - scores_L[block] <= most * error:
             rivals.append(block)
     if len(rivals) == 1:
         return best, f"block {best} promises the largest first-order gain, clearly above every other block"

@@ -155,3 +155,9 @@ def test_random_draws_every_block_equally_often():
     model = small_model(1)
     drawn = [random.select(Probe(model, 4, list, CPU, 1.0, 1, seed)).indices[0] for seed in range(400)]
     assert min(np.bincount(drawn, minlength=4)) > 70
+
+
+def test_the_best_of_many_noisy_blocks_is_seldom_called_better():
+    """Blocks that are all alike: at most about one call in twenty is wrong, whatever their number."""
+    wrong = sum("clearly above" in choose([planted(100 * seed + block) for block in range(8)])[1] for seed in range(60))
+    assert wrong <= 8
