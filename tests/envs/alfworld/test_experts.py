@@ -109,7 +109,7 @@ def test_what_is_known_is_true_whatever_is_played(index: int, draw: random.Rando
     for _ in range(40):
         known.add(world.step(draw.choice([*world.admissible_commands(), "dance"])))
         assert known.held == (None if world.state.held is None else layout.object_names[world.state.held])
-        assert known.here <= {layout.receptacle_names[place] for place in world.state.here()}
+        assert known.here <= {layout.receptacle_names[place] for place in world.state.here}
         for place, names in known.contents.items():
             really = {layout.object_names[item] for item in world.state.contents[layout.receptacle_names.index(place)]}
             assert len(set(names)) == len(names)
