@@ -103,6 +103,7 @@ def main(config: BenchConfig) -> int:
     if config.player not in env.players:
         raise unknown("player", config.player, env.players)
     figures = Figures(config.env.name, env.describe_data(), config.player, made)
+    console.print(f"{figures.env}: {figures.data}\nmade in {_duration(made)}", soft_wrap=True)
     *tasks, other = env.sample_tasks(config.seed, config.episodes + 1)
     # What is imported and read once by whoever plays first does not count.
     list(play_episode(env, config.player, other, config.seed))
@@ -169,8 +170,7 @@ def _watch(config: BenchConfig, env: TextEnv, figures: Figures, console: Console
 
 
 def _speed_table(figures: Figures, worlds: int) -> Table:
-    title = f"{figures.env}: {figures.data}\nseconds of processor time; made in {_duration(figures.make)}"
-    table = Table("one", title=title, title_justify="left")
+    table = Table("one", title="seconds of processor time", title_justify="left")
     for heading in ("takes", "a second", *(("reference takes", "a second", "ratio") if figures.reference else ())):
         table.add_column(heading, justify="right")
     for what, seconds in figures.each.items():

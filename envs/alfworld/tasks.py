@@ -116,6 +116,8 @@ class TaskSource:
                 "goals=human is for real games with their traj_data.json, and there are none here. Give data=PATH."
             )
         self._compiled = open_compiled(self.index) if compiling and self.index is not None else None
+        self._known = self._compiled.positions if self._compiled is not None else {}
+        self._root = str(self.index.root) if self.index is not None else ""
 
     def sample(self, seed: int, count: int) -> list[str]:
         """Draws task names; see `envs.types.TextEnv.sample_tasks`.
@@ -174,11 +176,13 @@ class TaskSource:
         """
         if name.startswith(f"{GENERATED}/"):
             return Location(name)
+        if name in self._known:
+            return Location(f"{self._root}/{name}/{GAME_FILE}", None, name)
         _check_name("task", name)
         annotated = _ANNOTATED.fullmatch(name)
         folder, annotation = (annotated[1], int(annotated[2])) if annotated else (name, None)
-        if self._compiled is not None and folder in self._compiled.positions:
-            return Location(f"{self._compiled.games.root}/{folder}/{GAME_FILE}", annotation, folder)
+        if folder in self._known:
+            return Location(f"{self._root}/{folder}/{GAME_FILE}", annotation, folder)
         path = Path(folder)
         if not path.is_absolute():
             if self.index is None:
@@ -199,13 +203,10 @@ class TaskSource:
         Raises:
             InputError: if the game file is incomplete or the generated name malformed.
         """
-        kept = self._compiled
-        position = kept.positions.get(location.name) if kept is not None else None
-        if kept is not None and position is not None and stamp_of(location.game) == kept.games.stamps[position]:
-            game = _kept(kept, position, location.goal)
-            if game is not None:
-                return game
-        return compiled(location)
+        kept, position = self._compiled, self._known.get(location.name, -1)
+        if kept is None or position < 0 or stamp_of(location.game) != kept.games.stamps[position]:
+            return compiled(location)
+        return _kept(kept, position, location.goal) or compiled(location)
 
 
 def _check_name(what: str, name: str) -> None:
