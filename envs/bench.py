@@ -23,7 +23,7 @@ from envs.config_schema import key
 from envs.errors import InputError, MissingExtraError, unknown
 from envs.registry import ENVIRONMENT_ALIASES, environment_key, make, make_from, options_of
 from envs.sampling import Samples
-from envs.timing import Script, play_episode, record, replay, replay_together, watch_memory
+from envs.timing import Script, Timing, play_episode, record, replay, replay_together, watch_memory
 from envs.types import TextEnv
 from envs.vector import vector
 
@@ -104,13 +104,7 @@ def main(config: BenchConfig) -> int:
         raise unknown("player", config.player, env.players)
     figures = Figures(config.env.name, env.describe_data(), config.player, made)
     console.print(f"{figures.env}: {figures.data}\nmade in {_duration(made)}", soft_wrap=True)
-    *tasks, other = env.sample_tasks(config.seed, config.episodes + 1)
-    # What is imported and read once by whoever plays first does not count.
-    list(play_episode(env, config.player, other, config.seed))
-    timing, scripts = record(env, config.player, tasks, config.seed)
-    figures.episodes, figures.won, figures.steps = timing.episodes, timing.won, timing.steps
-    figures.each = timing.each()
-    _time_reference(config, scripts, other, figures, console)
+    scripts = _play(config, env, figures, console)
     if config.batch:
         together = replay_together(vector(config.env.name, config.batch, **options_of(config.env)), scripts)
         figures.batch = {what: seconds for what, seconds in together.each().items() if what in ("reset", "step")}
@@ -126,23 +120,41 @@ def main(config: BenchConfig) -> int:
     return int(figures.differences > 0)
 
 
-def _time_reference(config: BenchConfig, scripts: list[Script], other: str, figures: Figures, console: Console) -> None:
-    """Plays some of the episodes with the reference engine, unless there is none or it is not installed."""
+def _play(config: BenchConfig, env: TextEnv, figures: Figures, console: Console) -> list[Script]:
+    """Plays the episodes, the first of them with the reference engine too.
+
+    Its turn comes early: every game in memory is more for the garbage collector to look at, and would slow it down.
+    """
+    *tasks, other = env.sample_tasks(config.seed, config.episodes + 1)
+    # What is imported and read once by whoever plays first does not count.
+    list(play_episode(env, config.player, other, config.seed))
+    reference = _open_reference(config, env, other, console)
+    own, theirs = Timing(), Timing()
+    shared = config.reference_episodes if reference is not None else 0
+    scripts = record(env, config.player, tasks[:shared], config.seed, own)
+    if reference is not None:
+        figures.differences = sum(not replay(reference, script, theirs) for script in scripts)
+    scripts += record(env, config.player, tasks[shared:], config.seed, own)
+    figures.episodes, figures.won, figures.steps, figures.each = own.episodes, own.won, own.steps, own.each()
+    if reference is not None:
+        figures.reference = theirs.each()
+        figures.ratios = {what: seconds / figures.each[what] for what, seconds in figures.reference.items()}
+    return scripts
+
+
+def _open_reference(config: BenchConfig, env: TextEnv, task: str, console: Console) -> TextEnv | None:
+    """Makes the reference engine and lets it open a task; None if there is none, or it is not wanted or installed."""
     options = options_of(config.env)
-    chosen = {**options, **make(config.env.name, **options).reference_options}
-    scripts = scripts[: config.reference_episodes]
-    if chosen == options or not scripts:
-        return
-    env = make(config.env.name, **chosen)
+    chosen = {**options, **env.reference_options}
+    if chosen == options or not config.reference_episodes:
+        return None
+    reference = make(config.env.name, **chosen)
     try:
-        env.reset(options={"task": other})
+        reference.reset(options={"task": task})
     except MissingExtraError as error:
         console.print(f"The reference engine is left out: {error}", soft_wrap=True)
-        return
-    timing, played = replay(env, scripts)
-    figures.reference = timing.each()
-    figures.ratios = {what: seconds / figures.each[what] for what, seconds in figures.reference.items()}
-    figures.differences = sum(one.said != other.said for one, other in zip(scripts, played, strict=True))
+        return None
+    return reference
 
 
 def _step_parts(env: TextEnv, scripts: list[Script]) -> dict[str, float]:

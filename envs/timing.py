@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -67,7 +66,7 @@ class Timing:
         }
 
 
-def record(env: TextEnv, player: str, tasks: Iterable[str], seed: int) -> tuple[Timing, list[Script]]:
+def record(env: TextEnv, player: str, tasks: Iterable[str], seed: int, timing: Timing) -> list[Script]:
     """Times episodes that a player plays.
 
     Args:
@@ -75,9 +74,10 @@ def record(env: TextEnv, player: str, tasks: Iterable[str], seed: int) -> tuple[
         player: a name of `env.players`.
         tasks: one an episode; none of them should have been opened before.
         seed: the player's.
+        timing: gets the times added.
 
     Returns:
-        The times and the episodes.
+        The episodes.
     """
 
     def play(task: str) -> tuple[str, ...]:
@@ -85,20 +85,21 @@ def record(env: TextEnv, player: str, tasks: Iterable[str], seed: int) -> tuple[
         env.reset(options={"task": task})
         return commands
 
-    timing = Timing()
-    return timing, [_time_episode(env, task, play, timing) for task in tasks]
+    return [_time_episode(env, task, play, timing) for task in tasks]
 
 
-def replay(env: TextEnv, scripts: Iterable[Script]) -> tuple[Timing, list[Script]]:
-    """Times recorded episodes in another environment.
+def replay(env: TextEnv, script: Script, timing: Timing) -> bool:
+    """Times a recorded episode in another environment.
+
+    Args:
+        env: the environment.
+        script: the episode.
+        timing: gets the times added.
 
     Returns:
-        The times and the episodes, with what was said this time.
+        Whether the same was said.
     """
-    timing, played = Timing(), []
-    for script in scripts:
-        played.append(_time_episode(env, script.task, partial(_again, script.commands), timing))
-    return timing, played
+    return _time_episode(env, script.task, lambda task: script.commands, timing) == script
 
 
 def replay_together(envs: TextVectorEnv, scripts: Sequence[Script]) -> Timing:
@@ -175,10 +176,6 @@ def resident_megabytes() -> float:
     except OSError:
         raise InputError(f"memory is read from {_STATUS}, which this system does not have.") from None
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _again(commands: tuple[str, ...], task: str) -> tuple[str, ...]:
-    return commands
 
 
 def _time_episode(env: TextEnv, task: str, choose: Callable[[str], tuple[str, ...]], timing: Timing) -> Script:
