@@ -176,7 +176,7 @@ def remembering() -> Iterator[None]:
     """
     with _undisturbed():
         try:
-            import fast_downward  # type: ignore[import-not-found,unused-ignore]
+            import fast_downward
             from textworld.envs.pddl import textgen
             from textworld.logic import Rule
         except ImportError as error:
