@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from envs.alfworld.layout import Layout, spoken_names
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import read_game
 from envs.alfworld.rules import RULES, World
+from envs.installation import REPOSITORY
 from tests.envs.alfworld.kitchen import kitchen
 
 NOTHING = "Nothing happens."
@@ -390,3 +393,22 @@ def test_walkthroughs_and_plans_win_real_games(alfworld_data: Path) -> None:
                     assert command in made.admissible_commands()
                     made.step(command)
                 assert made.won, name
+
+
+def test_the_verb_that_contributing_adds() -> None:
+    """The two pieces of code there, put where it says they go."""
+    guide = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    added, tried = re.findall(r"```python\n(.*?)```", guide.partition("## Adding a verb")[2], re.DOTALL)[:2]
+    source = (REPOSITORY / "envs" / "alfworld" / "rules.py").read_text(encoding="utf-8")
+    head, table, rest = source.partition("RULES: tuple[Rule, ...] = (\n")
+    names: dict[str, Any] = {"__name__": "envs.alfworld.rules"}
+    exec(f"{head}{added}\n\n{table}    ToggleObjectOff(),\n{rest}", names)
+
+    def made(*played: str) -> World:
+        world = names["World"](Layout(kitchen()))
+        return [world, *map(world.step, played)][0]
+
+    test: dict[str, Any] = {"world": made, "NOTHING": NOTHING}
+    exec(tried, test)
+    test["test_turning_off"]()
+    assert "turn off desklamp 1" in made("go to sidetable 1", "use desklamp 1").admissible_commands()
