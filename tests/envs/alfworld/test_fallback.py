@@ -16,6 +16,7 @@ from envs.alfworld.generator import generate
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld, check_loads
 from envs.alfworld.rules import World
+from envs.alfworld.tasks import compiled
 from envs.alfworld.writing import write_game
 from envs.errors import InputError, MissingExtraError
 from tests.envs.alfworld import tiny
@@ -176,7 +177,7 @@ def test_the_stock_engine_plays_a_game_with_an_unknown_domain(tmp_path: Path, wr
     env = ALFWorld(data="generated")
     with pytest.warns(UserWarning, match="PDDL domain is none"):
         text, info = env.reset(options={"game": path})
-    native = World(environment.compiled(ALFWorld(data="generated")._source.locate(str(tmp_path / "same"))).layout)
+    native = World(compiled(ALFWorld(data="generated")._source.locate(str(tmp_path / "same"))).layout)
     assert text == native.reset()
     for command in covered.walkthrough:
         assert info["admissible_commands"] == native.admissible_commands()
