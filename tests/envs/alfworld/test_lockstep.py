@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from envs.alfworld.dialects import CLASSIC
 from envs.alfworld.environment import ALFWorld
@@ -20,7 +22,7 @@ from envs.alfworld.games import TASK_TYPES, find_games
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import read_game
-from envs.alfworld.reference import ReferenceWorld
+from envs.alfworld.reference import ReferenceWorld, remembering
 from envs.alfworld.rules import World
 
 COUNTS = {"train": 5, "valid_seen": 4}
@@ -147,6 +149,35 @@ def test_the_stock_engine_leaves_the_process_as_it_was(alfworld_data: Path, monk
     assert (world.reset(), world.state_key()) == first
     assert sys.argv == ["keystone", "key=value"]
     assert "ALFWORLD_DATA" not in os.environ
+
+
+@lru_cache(maxsize=2)
+def both(path: Path) -> tuple[World, ReferenceWorld]:
+    """Both engines on one game; loading it takes the stock one a second."""
+    game = read_game(path)
+    return World(Layout(game.problem, game.dialect)), ReferenceWorld(path)
+
+
+WORDS = ("go", "to", "take", "from", "move", "open", "the", "in/on", "Fridge", "1", "2", "drawer", "mug", "\t")
+MIXED_WORDS = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
+COMMANDS = st.lists(st.one_of(st.integers(0, 10_000), MIXED_WORDS, st.text(max_size=20)), max_size=12)
+
+
+@pytest.mark.usefixtures("stock")
+@settings(max_examples=10, deadline=None)
+@given(number=st.integers(0, 1), commands=COMMANDS)
+def test_any_commands(alfworld_data: Path, number: int, commands: list[int | str]) -> None:
+    """A number plays that admissible command, a text is played as it is."""
+    games = find_games(str(alfworld_data), "valid_seen")
+    assert games is not None
+    native, reference = both(games.path(games.names[number * 50]))
+    with remembering():
+        assert native.reset() == reference.reset()
+        for command in commands:
+            admissible = native.admissible_commands()
+            played = admissible[command % len(admissible)] if isinstance(command, int) else command
+            assert native.step(played) == reference.step(played)
+            assert (native.won, native.admissible_commands()) == (reference.won, reference.admissible_commands())
 
 
 def older(data: dict[str, Any]) -> dict[str, Any]:
