@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from agents.prompts import PLAIN_FRAME, Frame, chat_frame, message
+from agents.prompts import PLAIN_FRAME, Frame, Manner, chat_frame, manner_of, message
 from agents.types import Format
 from envs.errors import InputError
+from envs.types import TextEnv
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,11 +31,16 @@ class Dialogue:
         format: CHAT if the tokenizer has a chat template, else PLAIN.
         end: id that ends a reply: in PLAIN the tokenizer's end-of-sequence token, in CHAT what the template puts after
             one.
-        stops: ids at which sampling stops: `end`, the end-of-sequence token, and in PLAIN also a line break.
+        stops: ids at which sampling stops: `end`, the end-of-sequence token, and in PLAIN also a line break where a
+            reply is a command.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, manner: Manner | None = None) -> None:
         """Reads the tokenizer's template and special tokens.
+
+        Args:
+            tokenizer: the model's tokenizer.
+            manner: how the worlds are spoken to; by default as `TextEnv` says.
 
         Raises:
             InputError: the tokenizer has no end-of-sequence token, or its template does not mark the end of a reply.
@@ -44,6 +50,7 @@ class Dialogue:
                 "this model's tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json."
             )
         self._tokenizer = tokenizer
+        self._manner = manner or manner_of(TextEnv)
         self._encode = lru_cache(_REMEMBERED)(self._encode_text)
         self._decode = lru_cache(_REMEMBERED)(self._decode_ids)
         self.format = Format.CHAT if tokenizer.chat_template else Format.PLAIN
@@ -55,12 +62,14 @@ class Dialogue:
             self._frame = PLAIN_FRAME
             self.end = tokenizer.eos_token_id
             line_break = self._encode("\n")
-            self.stops = frozenset({self.end, *(line_break if len(line_break) == 1 else ())})
+            ends_line = len(line_break) == 1 and not self._manner.free_text
+            self.stops = frozenset({self.end, *(line_break if ends_line else ())})
 
     def opening(self, observation: str, admissible_commands: Sequence[str]) -> tuple[int, ...]:
         """Ids of the first prompt: everything up to where the first reply starts."""
         before, after = self._frame.opening
-        ids = self._encode(before + message(observation, admissible_commands, self.format, first=True) + after)
+        text = message(observation, admissible_commands, self.format, self._manner.instructions)
+        ids = self._encode(before + text + after)
         return (*self._start(), *ids)
 
     def bridge(self, observation: str, admissible_commands: Sequence[str], last: int) -> tuple[int, ...]:
@@ -75,14 +84,15 @@ class Dialogue:
             The ids to append.
         """
         before, after = self._frame.bridge
-        ids = self._encode(before + message(observation, admissible_commands, self.format, first=False) + after)
+        ids = self._encode(before + message(observation, admissible_commands, self.format, "") + after)
         if self.format is Format.CHAT:
             return ids[1:] if last == self.end else ids
         return ids if last in self.stops else (self.end, *ids)
 
     def spoken(self, command: str) -> tuple[int, ...]:
         """Ids of a reply that gives `command`, its end included: what a demonstration says."""
-        text = f"<action>{command}</action>" if self.format is Format.CHAT else command
+        marked = self.format is Format.CHAT and not self._manner.free_text
+        text = f"<action>{command}</action>" if marked else command
         return (*self._encode(self._frame.lead + text), self.end)
 
     def text(self, tokens: Sequence[int]) -> str:

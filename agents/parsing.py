@@ -12,6 +12,7 @@ from typing import NamedTuple
 from agents.types import Format
 
 MAX_ACTION_CHARACTERS = 200
+MAX_TEXT_CHARACTERS = 1 << 16
 
 _ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL | re.IGNORECASE)
 
@@ -34,12 +35,16 @@ def parse(reply: str, reply_format: Format) -> Parsed:
     Args:
         reply: all the policy said in one turn, without the end-of-reply token.
         reply_format: PLAIN takes the first line that is not empty, CHAT the last `<action>...</action>`, so that a
-            model may think aloud about other actions first.
+            model may think aloud about other actions first, WHOLE the reply as it is.
 
     Returns:
         The command on one line, runs of white space made one space, at most `MAX_ACTION_CHARACTERS` long. Without a
-        command, the same of the whole reply, and `ok=False`.
+        command, the same of the whole reply, and `ok=False`. In WHOLE the lines stay, without white space around them,
+        at most `MAX_TEXT_CHARACTERS`.
     """
+    if reply_format is Format.WHOLE:
+        text = reply.strip()[:MAX_TEXT_CHARACTERS]
+        return Parsed(text, bool(text))
     found = _ACTION.findall(reply) if reply_format is Format.CHAT else reply.strip().splitlines()[:1]
     if reply_format is Format.CHAT:
         found = found[-1:]

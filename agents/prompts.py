@@ -7,6 +7,9 @@ word, not behind one. So no token has to span the border between what was given 
 *Chat*, for models with a chat template: each observation is a user message that lists the admissible commands, the
 first one after the instructions, and each reply an assistant message with the command in `<action>...</action>`.
 
+In a world of free text (`TextEnv.free_text`) there are no commands to list and no marks to put around one: the reply is
+the action.
+
 A conversation only grows at its end. What stands between a reply and the next one is therefore cut out of one
 rendering of the template with marks in place of the texts, and a template is never asked to render a reply again (many
 would change it: strip it, drop its reasoning). Left out: system messages, which some templates refuse.
@@ -19,9 +22,9 @@ from typing import NamedTuple
 
 from agents.types import Format
 from envs.errors import InputError
+from envs.types import TextEnv
 
-INSTRUCTIONS = (
-    "You are playing a text game. Each message tells you what you see and which commands are admissible now. "
+HOW_TO_REPLY = (
     "First think about your next move in a sentence or two. Then give exactly one admissible command, "
     "between <action> and </action>, and nothing after it."
 )
@@ -44,6 +47,25 @@ class Frame(NamedTuple):
     opening: tuple[str, str]
     bridge: tuple[str, str]
     lead: str
+
+
+class Manner(NamedTuple):
+    """How a kind of world is spoken to.
+
+    Attributes:
+        instructions: what a chat model is told before the first observation.
+        free_text: whether a reply as a whole is the action.
+    """
+
+    instructions: str
+    free_text: bool
+
+
+def manner_of(world: TextEnv | type[TextEnv]) -> Manner:
+    """Says how an environment is spoken to."""
+    if world.free_text:
+        return Manner(world.instructions, True)
+    return Manner(f"{world.instructions} {HOW_TO_REPLY}", False)
 
 
 PLAIN_FRAME = Frame(opening=("", "\n\n>"), bridge=("", "\n\n>"), lead=" ")
@@ -73,14 +95,14 @@ def chat_frame(template: Template) -> Frame:
     return Frame(opening=(before, after), bridge=(bridge_before, bridge_after), lead="")
 
 
-def message(observation: str, admissible_commands: Sequence[str], reply_format: Format, first: bool) -> str:
+def message(observation: str, admissible_commands: Sequence[str], reply_format: Format, instructions: str) -> str:
     """What the policy is told in one turn.
 
     Args:
         observation: what the environment said.
         admissible_commands: the commands that would do something now; shown in CHAT only.
         reply_format: PLAIN or CHAT.
-        first: whether this is the first turn; CHAT then begins with the instructions.
+        instructions: what CHAT begins with in the first turn; empty in later ones.
 
     Returns:
         The message, without white space around it.
@@ -90,4 +112,4 @@ def message(observation: str, admissible_commands: Sequence[str], reply_format: 
         return text
     if admissible_commands:
         text = f"{text}\n\nAdmissible commands: {', '.join(admissible_commands)}"
-    return f"{INSTRUCTIONS}\n\n{text}" if first else text
+    return f"{instructions}\n\n{text}" if instructions else text

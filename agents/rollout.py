@@ -127,7 +127,7 @@ class _Rollout:
             observation=state.observation,
             reply=reply.text,
             action=parsed.action,
-            valid=parsed.ok and parsed.action in state.info["admissible_commands"],
+            valid=parsed.ok and _admissible(parsed.action, state.info),
             reward=0.0,
             anchor=state.info["anchor"],
             prompt_tokens=reply.prompt_tokens,
@@ -166,6 +166,12 @@ class _Rollout:
         self._ended.add(row)
         if self._report is not None:
             self._report(self._episodes[row])
+
+
+def _admissible(action: str, info: Info) -> bool:
+    """Whether an action is one of those listed; a world of free text lists none."""
+    commands = info["admissible_commands"]
+    return not commands or action in commands
 
 
 def _reason(terminated: bool, info: Info) -> StopReason:

@@ -27,8 +27,9 @@ class StopReason(StrEnum):
 class Format(StrEnum):
     """How a policy writes its replies."""
 
-    PLAIN = "plain"  # the reply is the command
+    PLAIN = "plain"  # the command is the first line
     CHAT = "chat"  # the command stands in <action>...</action>
+    WHOLE = "whole"  # all of the reply is the action
 
 
 class EpisodeKey(NamedTuple):

@@ -51,6 +51,10 @@ class TextEnv(gymnasium.Env[str, str]):
         config_class: the dataclass of the environment's options; its fields are the keyword arguments of `envs.make`.
         players: baselines by name ("random", "oracle", "expert", ...). Each is built after `reset` with
             (env, seed) and plays that one episode.
+        instructions: what a chat model is told before the first observation.
+        free_text: whether an action is free text (a solution, a program) rather than a command. It may then have
+            several lines and reaches `step` as it is, and `admissible_commands` is empty.
+        in_process: False where a world is slow, holds a process of its own or may crash.
         reference_options: options with which a second, trusted engine plays the same tasks; empty if there is none.
             `envs.bench` times the two side by side.
         step_parts: what the functions behind `step` do, by patterns of their full names
@@ -61,6 +65,11 @@ class TextEnv(gymnasium.Env[str, str]):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
     observation_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
     action_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
+    instructions: ClassVar[str] = (
+        "You are playing a text game. Each message tells you what you see and which commands are admissible now."
+    )
+    free_text: ClassVar[bool] = False
+    in_process: ClassVar[bool] = True
     reference_options: ClassVar[Mapping[str, Any]] = {}
     step_parts: ClassVar[Mapping[str, str]] = {}
 

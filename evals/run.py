@@ -23,7 +23,7 @@ from envs.command import run_command
 from envs.config import save
 from envs.config_schema import Group, group, key
 from envs.errors import InputError, unknown
-from envs.registry import config_class, environment_key, make_from, options_of
+from envs.registry import config_class, env_class, environment_key, make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
 
@@ -168,6 +168,7 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
     quiet()
     from agents import deltas
     from agents.policies.transformers import Sampling, TransformersPolicy, load
+    from agents.prompts import manner_of
 
     device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
     tensors, card = deltas.load(Path(config.delta)) if config.delta else ({}, None)
@@ -183,7 +184,7 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
 
     def policy(temperature: float | None) -> Policy:
         sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
-        return TransformersPolicy(model, tokenizer, sampling, name=name)
+        return TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner_of(env_class(config.env.name)))
 
     return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"
 

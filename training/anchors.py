@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from envs.registry import make_from, options_of
+from envs.registry import env_class, make_from, options_of
 from training import advantages
 from training.config import RunConfig
 
@@ -139,6 +139,7 @@ def _options(config: AnchorsConfig) -> Any:  # noqa: ANN401
 def _columns(config: AnchorsConfig, kind: str) -> Columns:
     from agents.models import choose_device, choose_dtype, locate_model, quiet
     from agents.policies.transformers import Sampling, TransformersPolicy, load
+    from agents.prompts import manner_of
     from agents.rollout import rollout
     from envs.screen import Screen
     from training.collect import Estimator, iteration_keys
@@ -146,9 +147,9 @@ def _columns(config: AnchorsConfig, kind: str) -> Columns:
     quiet()
     path = locate_model(config.model.path)
     model, tokenizer = load(path, choose_device(config.device), choose_dtype(config.model.dtype, path))
-    policy = TransformersPolicy(
-        model, tokenizer, Sampling(config.train.temperature, config.model.max_reply_tokens), name="anchors"
-    )
+    sampling = Sampling(config.train.temperature, config.model.max_reply_tokens)
+    manner = manner_of(env_class(config.env.name))
+    policy = TransformersPolicy(model, tokenizer, sampling, name="anchors", manner=manner)
     make_env = partial(make_from, replace(config.env, anchor=kind))
     env = make_env()
     keys = [

@@ -15,8 +15,10 @@ import torch
 
 from agents import deltas
 from agents.policies.transformers import Sampling, TransformersPolicy
+from agents.prompts import manner_of
 from agents.targets import Target, parameters
 from agents.types import Episode
+from envs.registry import env_class
 from envs.screen import Screen
 from envs.types import TextEnv
 from evals.panels import Panel
@@ -70,7 +72,8 @@ class Run:
     def policy(self, temperature: float, name: str) -> TransformersPolicy:
         """The model as it is now, sampling at a temperature."""
         sampling = Sampling(temperature, self.config.model.max_reply_tokens)
-        return TransformersPolicy(self.model, self.tokenizer, sampling, name=name)
+        manner = manner_of(env_class(self.config.env.name))
+        return TransformersPolicy(self.model, self.tokenizer, sampling, name=name, manner=manner)
 
     def estimator(self) -> Estimator:
         """The run's advantage estimator."""

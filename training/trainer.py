@@ -40,6 +40,7 @@ from transformers.trainer_utils import TrainOutput
 
 from agents.blocks import find_stack
 from agents.policies.transformers import Sampling, TransformersPolicy
+from agents.prompts import Manner, manner_of
 from agents.rollout import rollout
 from agents.targets import Target, middle, select
 from agents.types import Episode
@@ -103,7 +104,9 @@ class GroupTrainer(Trainer):
         progress: Callable[[int], None] | None = None,
     ) -> None:
         args = args or GroupConfig()
-        policy = policy or _own_policy(model, args, processing_class)
+        self.make_env = partial(copy.deepcopy, env) if isinstance(env, TextEnv) else env
+        self.task_env = self.make_env()
+        policy = policy or _own_policy(model, args, processing_class, manner_of(self.task_env))
         if policy.model is not model:
             raise InputError("the policy samples with another model than the one to be trained.")
         if policy.sampling.temperature != args.temperature:
@@ -113,8 +116,6 @@ class GroupTrainer(Trainer):
             )
         self.target = target or Target(middle(len(find_stack(model))))
         self.group_config = args
-        self.make_env = partial(copy.deepcopy, env) if isinstance(env, TextEnv) else env
-        self.task_env = self.make_env()
         self.policy = policy
         self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
         self.on_iteration = on_iteration
@@ -321,7 +322,7 @@ class GroupTrainer(Trainer):
 
 
 def _own_policy(
-    model: PreTrainedModel, args: GroupConfig, tokenizer: PreTrainedTokenizerBase | None
+    model: PreTrainedModel, args: GroupConfig, tokenizer: PreTrainedTokenizerBase | None, manner: Manner
 ) -> TransformersPolicy:
     """A policy that samples with a model as the arguments say."""
     if tokenizer is None:
@@ -331,7 +332,8 @@ def _own_policy(
             raise InputError(
                 f"no tokenizer at {model.name_or_path!r}, where the model came from; give processing_class=."
             ) from error
-    return TransformersPolicy(model, tokenizer, Sampling(args.temperature, args.max_reply_tokens))
+    sampling = Sampling(args.temperature, args.max_reply_tokens)
+    return TransformersPolicy(model, tokenizer, sampling, manner=manner)
 
 
 class _IterationEnd(TrainerCallback):

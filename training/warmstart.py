@@ -177,13 +177,14 @@ def _train(
     import torch
 
     from agents.dialogue import Dialogue
+    from agents.prompts import manner_of
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     started, seconds = time.monotonic(), config.minutes * 60
     update, tokens, loss_sum = 0, 0, 0.0
     total = config.updates or round(seconds)
     with screen.bar("warm start", total) as bar:
-        for ids, weights in _batches(config, env, Dialogue(tokenizer)):
+        for ids, weights in _batches(config, env, Dialogue(tokenizer, manner_of(env))):
             elapsed = time.monotonic() - started
             done = update / config.updates if config.updates else elapsed / seconds
             if done >= 1.0:

@@ -15,10 +15,10 @@ class ScriptedPolicy:
 
     Attributes:
         name: the player's name, one of the keys of `TextEnv.players`.
-        format: PLAIN; the reply is the command.
+        format: WHOLE; the reply is the action.
     """
 
-    format = Format.PLAIN
+    format = Format.WHOLE
 
     def __init__(self, name: str) -> None:
         """Names the player."""

@@ -35,7 +35,8 @@ from agents.policies.packing import plan_chunks
 from agents.policies.ragged import RaggedCache, ragged
 from agents.policies.sampling import draw_tokens
 from agents.policies.slots import Slots
-from agents.types import EpisodeKey, Reply
+from agents.prompts import Manner
+from agents.types import EpisodeKey, Format, Reply
 from envs.errors import InputError
 from envs.types import Info, TextEnv
 
@@ -76,7 +77,7 @@ class TransformersPolicy:
 
     Attributes:
         name: what it is called in tables and files.
-        format: PLAIN or CHAT, by the tokenizer.
+        format: WHOLE in worlds of free text, else PLAIN or CHAT, by the tokenizer.
         model: the model; its weights are read where they are.
         dialogue: turns text into ids and back.
         sampling: how replies are sampled.
@@ -91,6 +92,7 @@ class TransformersPolicy:
         *,
         name: str = "transformers",
         max_context: int | None = None,
+        manner: Manner | None = None,
     ) -> None:
         """Wraps a loaded model.
 
@@ -100,6 +102,7 @@ class TransformersPolicy:
             sampling: how replies are sampled.
             name: what the policy is called.
             max_context: a lower limit of an episode's tokens than the model's own.
+            manner: how the worlds are spoken to that it plays; by default as `TextEnv` says.
 
         Raises:
             InputError: the model keeps another state than keys and values, or the tokenizer marks no end of a reply.
@@ -112,8 +115,8 @@ class TransformersPolicy:
             )
         self.name = name
         self.model = model
-        self.dialogue = Dialogue(tokenizer)
-        self.format = self.dialogue.format
+        self.dialogue = Dialogue(tokenizer, manner)
+        self.format = Format.WHOLE if manner and manner.free_text else self.dialogue.format
         self.sampling = sampling
         windows = [max_context, config.max_position_embeddings, getattr(config, "sliding_window", None)]
         self.max_context = min(window for window in windows if window)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.parsing import MAX_ACTION_CHARACTERS, Parsed, parse
+from agents.parsing import MAX_ACTION_CHARACTERS, MAX_TEXT_CHARACTERS, Parsed, parse
 from agents.types import Format
 
 
@@ -39,7 +39,19 @@ def test_chat(reply: str, expected: Parsed) -> None:
     assert parse(reply, Format.CHAT) == expected
 
 
-@given(st.text(), st.sampled_from(Format))
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("\ndef f():\n    return  1\n\n", Parsed("def f():\n    return  1", True)),
+        (" \n", Parsed("", False)),
+        ("x" * (MAX_TEXT_CHARACTERS + 1), Parsed("x" * MAX_TEXT_CHARACTERS, True)),
+    ],
+)
+def test_whole(reply: str, expected: Parsed) -> None:
+    assert parse(reply, Format.WHOLE) == expected
+
+
+@given(st.text(), st.sampled_from([Format.PLAIN, Format.CHAT]))
 def test_any_text_gives_a_short_tidy_command(reply: str, reply_format: Format) -> None:
     action, ok = parse(reply, reply_format)
     assert len(action) <= MAX_ACTION_CHARACTERS

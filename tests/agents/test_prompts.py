@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.dialogue import Dialogue
-from agents.prompts import INSTRUCTIONS, PLAIN_FRAME, chat_frame, message
+from agents.prompts import PLAIN_FRAME, Manner, chat_frame, manner_of, message
 from agents.types import Format
 from envs.errors import InputError
+from envs.types import TextEnv
 from tests.agents.models import byte_tokenizer
 
 COMMANDS = ["go to door", "open door"]
+INSTRUCTIONS = manner_of(TextEnv).instructions
+FREE = Manner("Solve it.", free_text=True)
 
 
 def render(messages: list[dict[str, str]]) -> str:
@@ -21,14 +24,14 @@ def render(messages: list[dict[str, str]]) -> str:
 
 def test_a_plain_prompt_ends_where_the_reply_starts() -> None:
     assert PLAIN_FRAME.opening == PLAIN_FRAME.bridge == ("", "\n\n>")
-    assert message(" You see a lamp .\n", COMMANDS, Format.PLAIN, first=True) == "You see a lamp ."
+    assert message(" You see a lamp .\n", COMMANDS, Format.PLAIN, INSTRUCTIONS) == "You see a lamp ."
 
 
 def test_a_chat_message_lists_the_commands_and_the_first_one_the_instructions() -> None:
-    later = message("You see a lamp .", COMMANDS, Format.CHAT, first=False)
+    later = message("You see a lamp .", COMMANDS, Format.CHAT, "")
     assert later == "You see a lamp .\n\nAdmissible commands: go to door, open door"
-    assert message("You see a lamp .", COMMANDS, Format.CHAT, first=True) == f"{INSTRUCTIONS}\n\n{later}"
-    assert "Admissible" not in message("The end", [], Format.CHAT, first=False)
+    assert message("You see a lamp .", COMMANDS, Format.CHAT, INSTRUCTIONS) == f"{INSTRUCTIONS}\n\n{later}"
+    assert "Admissible" not in message("The end", [], Format.CHAT, "")
 
 
 def test_a_chat_frame_is_what_the_template_puts_around_the_texts() -> None:
@@ -70,11 +73,11 @@ def test_the_parts_together_are_the_conversation(chat: bool, observations: list[
     dialogue = Dialogue(tokenizer)
     ids, expected = list(dialogue.opening(observations[0], COMMANDS)), ""
     said = dialogue.spoken("go to door")
-    messages = [{"role": "user", "content": message(observations[0], COMMANDS, dialogue.format, first=True)}]
+    messages = [{"role": "user", "content": message(observations[0], COMMANDS, dialogue.format, INSTRUCTIONS)}]
     for observation in observations[1:]:
         ids += [*said, *dialogue.bridge(observation, COMMANDS, said[-1])]
         messages.append({"role": "assistant", "content": "<action>go to door</action>"})
-        messages.append({"role": "user", "content": message(observation, COMMANDS, dialogue.format, first=False)})
+        messages.append({"role": "user", "content": message(observation, COMMANDS, dialogue.format, "")})
     if chat:
         expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     else:
@@ -106,3 +109,28 @@ def test_a_plain_reply_also_ends_at_a_line_break() -> None:
     assert dialogue.end == tokenizer.convert_tokens_to_ids("<|endoftext|>")
     assert dialogue.stops == {dialogue.end, line_break}
     assert dialogue.bridge("key", [], line_break) == dialogue.bridge("key", [], dialogue.end)
+
+
+def test_a_world_says_how_it_is_spoken_to() -> None:
+    class Riddles(TextEnv):
+        instructions = "Solve it."
+        free_text = True
+
+    assert manner_of(Riddles) == FREE
+    assert not manner_of(TextEnv).free_text
+    assert manner_of(TextEnv).instructions.startswith(TextEnv.instructions)
+    assert "<action>" in manner_of(TextEnv).instructions
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_free_text_has_lines_and_no_marks(chat: bool) -> None:
+    tokenizer = byte_tokenizer(chat)
+    tokenizer.eos_token = "<|endoftext|>"
+    dialogue = Dialogue(tokenizer, FREE)
+    program = "def f(x):\n    return x + 1"
+    said = dialogue.spoken(program)
+    assert dialogue.text(said) == program
+    assert not dialogue.stops.intersection(said[:-1])
+    opening = tokenizer.decode(dialogue.opening("Add one.", []))
+    assert ("Solve it.\n\nAdd one." in opening) == chat
+    assert "Admissible" not in opening

@@ -72,6 +72,20 @@ class Talker:
         self.dropped += rows
 
 
+class Essay(Corridor):
+    """A world of free text."""
+
+    free_text = True
+
+    def reset(self, *, seed: int | None = None, options: dict[str, str] | None = None) -> tuple[str, Info]:
+        text, info = super().reset(seed=seed, options=options)
+        return text, {**info, "admissible_commands": []}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        text, reward, terminated, truncated, info = super().step(action)
+        return text, reward, terminated, truncated, {**info, "admissible_commands": []}
+
+
 def keys(*tasks: str) -> list[EpisodeKey]:
     return [EpisodeKey(0, 0, task, member) for member, task in enumerate(tasks)]
 
@@ -205,3 +219,11 @@ def test_a_scripted_episode_gives_an_empty_row() -> None:
 def test_players_are_seeded_by_the_episode() -> None:
     actions = {turn.action for episode in play(*["walk:9"] * 12) for turn in episode.turns}
     assert actions == {"go to door", "go nowhere"}
+
+
+def test_free_text_reaches_the_world_whole_and_is_valid() -> None:
+    (episode,) = rollout(Essay, Talker(" one\n  two\n", Format.WHOLE), keys("walk:3"))
+    assert {turn.action for turn in episode.turns} == {"one\n  two"}
+    assert all(turn.valid for turn in episode.turns)
+    (empty,) = rollout(Essay, Talker("\n", Format.WHOLE), keys("walk:3"))
+    assert not any(turn.valid for turn in empty.turns)

@@ -41,7 +41,7 @@ class Eventful(Corridor):
 
 
 WORLD = "env=tests.evals.test_run:Eventful"
-SMALL = (WORLD, "env.length=60", "env.max_turns=4", "tasks=9", "device=cpu")
+SMALL = (WORLD, "env.length=60", "env.max_turns=4", "tasks=9", "device=cpu", "policy.max_reply_tokens=8")
 
 
 @pytest.fixture(autouse=True)
