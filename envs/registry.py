@@ -5,6 +5,7 @@ table: the file (for a package, its `__init__.py`) says at top level, in one lin
 
     ENVIRONMENT = "envs.alfworld.environment:ALFWorld"
 
+or `ENVIRONMENT = "zork = envs.old.games:Zork"`, as entry points are written, where its name is another than the file's.
 The line is read as text and the class is imported only when it is wanted, so that an environment whose packages are
 missing disturbs nobody else. Environments of other projects are registered, or named by "my_package.zork:Zork"
 directly. Each known name also has a Gymnasium id, `keystone/<class>-v0`.
@@ -26,7 +27,7 @@ from envs.errors import InputError, unknown
 from envs.types import TextEnv
 
 _FOLDER = Path(__file__).parent
-_LINE = re.compile(r"""^ENVIRONMENT = ["']([\w.]+:\w+)["']$""", re.MULTILINE)
+_LINE = re.compile(r"""^ENVIRONMENT = ["'](?:(\w+) = )?([\w.]+:\w+)["']$""", re.MULTILINE)
 _TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 _registered: dict[str, str] = {}
 
@@ -150,8 +151,8 @@ def register_gymnasium() -> None:
 def _shipped() -> dict[str, str]:
     files = {path.stem: path for path in _FOLDER.glob("*.py")}
     files |= {path.parent.name: path for path in _FOLDER.glob("*/__init__.py")}
-    found = {name: _LINE.search(path.read_text(encoding="utf-8")) for name, path in files.items()}
-    return {name: line[1] for name, line in sorted(found.items()) if line}
+    found = {stem: _LINE.search(path.read_text(encoding="utf-8")) for stem, path in sorted(files.items())}
+    return {line[1] or stem: line[2] for stem, line in found.items() if line}
 
 
 def _targets() -> dict[str, str]:

@@ -8,7 +8,6 @@ brings the same task back anywhere, which is what panels, resumed runs and paire
 
 from __future__ import annotations
 
-import string
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypedDict
@@ -16,11 +15,42 @@ from typing import Any, ClassVar, Protocol, TypedDict
 import gymnasium
 
 
+class AnyText(gymnasium.spaces.Text):
+    """Texts of any Unicode characters, up to a length. Its samples are of Gymnasium's default characters.
+
+    Gymnasium's own space lists its characters; what worlds and models say is not known beforehand to that degree.
+    """
+
+    def __init__(self, max_length: int) -> None:
+        """Makes the space.
+
+        Args:
+            max_length: of its texts, in characters.
+        """
+        super().__init__(max_length, min_length=0)
+
+    def contains(self, x: Any) -> bool:  # noqa: ANN401 - as in Gymnasium
+        """Whether `x` is a text of at most that length that can be written as UTF-8 (no half of a surrogate pair)."""
+        if not isinstance(x, str) or len(x) > self.max_length:
+            return False
+        try:
+            x.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f"AnyText({self.max_length})"
+
+    def __eq__(self, other: object, /) -> bool:
+        return isinstance(other, AnyText) and other.max_length == self.max_length
+
+
 class Info(TypedDict):
     """What `reset` and `step` say beside the text.
 
     Attributes:
-        admissible_commands: the commands that would do something now, sorted.
+        admissible_commands: the commands that would do something now, sorted; empty where actions are free text.
         anchor: the state key by which GiGPO groups turns (arXiv 2505.10978).
         won: whether the goal is reached.
         goal: the task in words.
@@ -51,10 +81,12 @@ class TextEnv(gymnasium.Env[str, str]):
         config_class: the dataclass of the environment's options; its fields are the keyword arguments of `envs.make`.
         players: baselines by name ("random", "oracle", "expert", ...). Each is built after `reset` with
             (env, seed) and plays that one episode.
-        instructions: what a chat model is told before the first observation.
-        free_text: whether an action is free text (a solution, a program) rather than a command. It may then have
-            several lines and reaches `step` as it is, and `admissible_commands` is empty.
-        in_process: False where a world is slow, holds a process of its own or may crash.
+        in_process: False where a world is slow, holds a process or may crash: rollouts then play it in worker
+            processes (`envs.pool`), under deadlines.
+        free_text: True where an action is free text (a solution, a program) rather than a command. It may have several
+            lines and is handed to `step` whole; `info["admissible_commands"]` is empty.
+        instructions: what a chat model is told before the first text. How it has to mark its action is said elsewhere,
+            by what reads the reply.
         reference_options: options with which a second, trusted engine plays the same tasks; empty if there is none.
             `envs.bench` times the two side by side.
         step_parts: what the functions behind `step` do, by patterns of their full names
@@ -63,15 +95,15 @@ class TextEnv(gymnasium.Env[str, str]):
 
     config_class: ClassVar[type[Any]]
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]]
-    observation_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 16, min_length=0, charset=string.printable)
-    action_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 10, min_length=0, charset=string.printable)
+    observation_space: gymnasium.Space[str] = AnyText(1 << 16)
+    action_space: gymnasium.Space[str] = AnyText(1 << 16)
+    reference_options: ClassVar[Mapping[str, Any]] = {}
+    step_parts: ClassVar[Mapping[str, str]] = {}
+    in_process: ClassVar[bool] = True
+    free_text: ClassVar[bool] = False
     instructions: ClassVar[str] = (
         "You are playing a text game. Each message tells you what you see and which commands are admissible now."
     )
-    free_text: ClassVar[bool] = False
-    in_process: ClassVar[bool] = True
-    reference_options: ClassVar[Mapping[str, Any]] = {}
-    step_parts: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def sample_tasks(self, seed: int, count: int) -> list[str]:

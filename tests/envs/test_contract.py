@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+import envs
 from envs.contract import CHECKS, ContractError, Subject
 from envs.types import Info
 from tests.envs.corridor import Corridor, CorridorConfig, Wanderer
@@ -99,6 +100,99 @@ class Unexplained(Corridor):
     config_class = Options
 
 
+class Garbled(Corridor):
+    """Says what cannot be written as UTF-8."""
+
+    def _text(self) -> str:
+        return "\ud800"
+
+
+class ClosedOnce(Corridor):
+    """Fails when it is closed again."""
+
+    def close(self) -> None:
+        del self.config
+
+
+class Sulking(Corridor):
+    """Starts elsewhere once it was asked for a task that does not exist."""
+
+    def reset(self, **options: Any) -> tuple[str, Info]:
+        try:
+            text, info = super().reset(**options)
+        except envs.InputError:
+            self.offended = True
+            raise
+        return text + ("!" if self.offended else ""), info
+
+    offended = False
+
+
+class Unsendable(Corridor):
+    """Answers with something that no other process can be sent."""
+
+    def _info(self) -> Info:
+        return {**super()._info(), "look": lambda: self.place}
+
+
+class Doubled(Corridor):
+    """Loses its place when it is copied."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "place": 0}
+
+
+class Unkept(Corridor):
+    """Holds what does not pickle, as it may."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.look = lambda: self.place
+
+
+class Hashing(Corridor):
+    """Says what depends on Python's hashes, which differ between processes."""
+
+    def _text(self) -> str:
+        return f"You are in room {self.place}, {hash('room')}."
+
+
+class Sums(Corridor):
+    """Wants the number of rooms in words: free text."""
+
+    free_text: ClassVar[bool] = True
+    players = {"random": lambda env, seed: Guess()}  # noqa: RUF012
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        return super().step("go right" if "right" in action else action)
+
+    def _info(self) -> Info:
+        return {**super()._info(), "admissible_commands": []}
+
+
+class Guess:
+    """Gives a long answer."""
+
+    def act(self, text: str, info: Info) -> str:
+        return "I think\nthat one should go right."
+
+
+class Helpful(Sums):
+    """Takes free text and lists commands."""
+
+    def _info(self) -> Info:
+        return {**super()._info(), "admissible_commands": ["go right"]}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_world_of_free_text_keeps_every_rule(check: str):
+    assert CHECKS[check](Subject(f"{__name__}:Sums"))
+
+
+def test_an_environment_need_not_pickle():
+    assert "the environment itself does not" in CHECKS["pickling"](Subject(f"{__name__}:Unkept"))
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_good_world_keeps_every_rule(check: str):
     assert CHECKS[check](Subject(f"{__name__}:Corridor"))
@@ -117,6 +211,13 @@ def test_a_good_world_keeps_every_rule(check: str):
         (Leaky, "splits", "training never plays a task of evaluation"),
         (Unsolvable, "players", "the oracle wins every task"),
         (Unexplained, "options", "option 'depth' has a 'help'"),
+        (Helpful, "reset", "there are no admissible commands"),
+        (Garbled, "spaces", "texts are in observation_space"),
+        (ClosedOnce, "closing", "closed twice"),
+        (Sulking, "errors", "after a task that does not exist, reset starts a task as ever"),
+        (Unsendable, "pickling", "pickles"),
+        (Doubled, "pickling", "a pickled environment goes on as the original"),
+        (Hashing, "processes", "starts in another process as here"),
     ],
 )
 def test_a_bad_world_is_caught(world: type[Corridor], check: str, rule: str):

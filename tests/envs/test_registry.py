@@ -38,9 +38,11 @@ def test_the_line_is_found_in_modules_and_packages_without_importing_them(
     (tmp_path / "zork.py").write_text('raise RuntimeError\nENVIRONMENT = "envs.zork:Zork"\n')
     (tmp_path / "maze").mkdir()
     (tmp_path / "maze" / "__init__.py").write_text('ENVIRONMENT = "envs.maze.world:Maze"\n')
+    (tmp_path / "problems.py").write_text('ENVIRONMENT = "sums = envs.problems:Sums"\n')
     (tmp_path / "text.py").write_text('    ENVIRONMENT = "indented:No"\n')
     monkeypatch.setattr(registry, "_FOLDER", tmp_path)
-    assert registry._shipped.__wrapped__() == {"maze": "envs.maze.world:Maze", "zork": "envs.zork:Zork"}
+    found = {"maze": "envs.maze.world:Maze", "sums": "envs.problems:Sums", "zork": "envs.zork:Zork"}
+    assert registry._shipped.__wrapped__() == found
 
 
 def test_an_environment_of_another_project_needs_no_registering():
