@@ -65,7 +65,7 @@ def play_elsewhere(request: Request) -> Played:
         asked.write_bytes(pickle.dumps(request))
         try:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", __name__, str(asked), str(answered)],
+                [sys.executable, "-P", "-c", f"import {__name__} as it; it.answer()", str(asked), str(answered)],
                 env=_variables(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -79,6 +79,12 @@ def play_elsewhere(request: Request) -> Played:
             raise ContractError(f"broken rule: a second process plays it too ({lines[-1] if lines else 'no word'})")
         played: Played = pickle.loads(answered.read_bytes())
     return played
+
+
+def answer() -> None:
+    """Does what the second process is for: plays what the file named first asks, and answers in the second file."""
+    asked, answered = map(Path, sys.argv[1:])
+    answered.write_bytes(pickle.dumps(play_here(pickle.loads(asked.read_bytes()))))
 
 
 def play_here(request: Request) -> Played:
@@ -96,10 +102,3 @@ def _variables() -> dict[str, str]:
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": other}
-
-
-if __name__ == "__main__":
-    # Under its own name: classes of `__main__` do not unpickle elsewhere.
-    from envs.contract import second_process
-
-    Path(sys.argv[2]).write_bytes(pickle.dumps(second_process.play_here(pickle.loads(Path(sys.argv[1]).read_bytes()))))
