@@ -6,11 +6,13 @@ Runs the checks of `envs.contract` and prints one line for each. Exits with 1 if
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from envs.command import run_command
@@ -35,16 +37,25 @@ def main(config: CheckConfig) -> int:
     subject = Subject(config.env.name, options_of(config.env), config.seed, config.tasks)
     with subject.fresh() as env:
         title = f"{config.env.name}: {env.describe_data()}"
-    table = Table("check", "", "what was seen", title=title, title_justify="left")
+    table = Table("check", "", "what was seen", title=escape(title), title_justify="left")
     failed = 0
     for name, check in CHECKS.items():
         try:
-            table.add_row(name, "[green]kept[/]", check(subject))
+            table.add_row(name, "[green]kept[/]", escape(check(subject)))
         except ContractError as error:
             failed += 1
-            table.add_row(name, "[red]broken[/]", str(error))
+            table.add_row(name, "[red]broken[/]", escape(str(error)))
+        except Exception as error:  # A world may fail in any way of its own; the other checks go on.
+            failed += 1
+            table.add_row(name, "[red]broken[/]", escape(_described(error)))
     Console().print(table)
     return int(failed > 0)
+
+
+def _described(error: Exception) -> str:
+    """What was raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
 
 
 if __name__ == "__main__":

@@ -24,12 +24,17 @@ def main(config: ListConfig) -> None:
     del config
     table = Table("env=", "Gymnasium id", "what it is")
     for name in names():
-        try:
-            what = (inspect.getdoc(env_class(name)) or "").partition("\n")[0]
-        except InputError as error:
-            what = f"unavailable: {error}"
-        table.add_row(name, gymnasium_id(name), what)
+        table.add_row(name, gymnasium_id(name), _what(name))
     Console().print(table)
+
+
+def _what(name: str) -> str:
+    try:
+        return (inspect.getdoc(env_class(name)) or "").partition("\n")[0]
+    except InputError as error:
+        return f"unavailable: {error}"
+    except Exception as error:  # Another project's module may fail in any way, and says so in its own row.
+        return f"cannot be imported: {type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -7,15 +7,24 @@ table: the file (for a package, its `__init__.py`) says at top level, in one lin
 
 or `ENVIRONMENT = "zork = envs.old.games:Zork"`, as entry points are written, where its name is another than the file's.
 The line is read as text and the class is imported only when it is wanted, so that an environment whose packages are
-missing disturbs nobody else. Environments of other projects are registered, or named by "my_package.zork:Zork"
-directly. Each known name also has a Gymnasium id, `keystone/<class>-v0`.
+missing disturbs nobody else. Environments of other projects need no file here. An installed package names its own in
+its metadata, under the entry-point group "keystone.environments":
+
+    [project.entry-points."keystone.environments"]
+    zork = "my_package.zork:Zork"
+
+A program registers one with `register`, and everywhere a name is taken, "my_package.zork:Zork" names a class directly.
+Each known name also has a Gymnasium id, `keystone/<class>-v0`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.metadata
+import os
 import re
+import warnings
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +37,8 @@ from envs.types import TextEnv
 
 _FOLDER = Path(__file__).parent
 _LINE = re.compile(r"""^ENVIRONMENT = ["'](?:(\w+) = )?([\w.]+:\w+)["']$""", re.MULTILINE)
+_ENTRY_POINTS = "keystone.environments"
+_NAME = re.compile(r"\w+")
 _TARGET = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 _registered: dict[str, str] = {}
 
@@ -84,7 +95,7 @@ def register(name: str, target: str) -> None:
     Raises:
         InputError: the name or its Gymnasium id is taken, or the target is not of that form.
     """
-    if not re.fullmatch(r"\w+", name):
+    if not _NAME.fullmatch(name):
         raise InputError(f"an environment's name is made of letters, digits and underscores, got {name!r}.")
     _check_target(target)
     if _targets().get(name, target) != target:
@@ -109,7 +120,10 @@ def env_class(name: str) -> type[TextEnv]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise InputError(f"environment {name!r} needs the module {error.name!r}, which is not installed.") from error
+        raise InputError(
+            f"environment {name!r} needs the module {error.name!r}, which is neither installed nor in the current"
+            f" folder {os.getcwd()}."
+        ) from error
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, TextEnv)):
         raise InputError(f"environment {name!r}: {module_name} has no subclass of envs.TextEnv named {class_name!r}.")
@@ -142,7 +156,7 @@ def environment_key(help: str = "the world", preset: str = "alfworld") -> Any:  
 
 
 def register_gymnasium() -> None:
-    """Gives every environment of this package its Gymnasium id."""
+    """Gives every environment of this package and of installed ones its Gymnasium id."""
     for name, target in _targets().items():
         _register_gymnasium(name, target)
 
@@ -155,8 +169,33 @@ def _shipped() -> dict[str, str]:
     return {line[1] or stem: line[2] for stem, line in found.items() if line}
 
 
+@cache
+def _installed() -> dict[str, str]:
+    """Returns the environments of installed packages; one that cannot have its name or its id is left out, and said."""
+    found: dict[str, str] = {}
+    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        taken = {**_shipped(), **found}
+        ids = {_gymnasium_id(target) for target in taken.values()}
+        package = point.dist.name if point.dist else "an unknown package"
+        if not (_NAME.fullmatch(point.name) and _TARGET.fullmatch(point.value)):
+            problem = 'an entry point is written name = "my_package.module:Class"'
+        elif point.name in taken:
+            problem = f"the name stands for {taken[point.name]!r} already"
+        elif _gymnasium_id(point.value) in ids:
+            problem = f"the Gymnasium id {_gymnasium_id(point.value)!r} is taken"
+        else:
+            found[point.name] = point.value
+            continue
+        warnings.warn(
+            f"the environment {point.name!r} of {package} is left out: {problem}. It can be named by its class,"
+            f" env={point.value}.",
+            stacklevel=2,
+        )
+    return found
+
+
 def _targets() -> dict[str, str]:
-    return {**_shipped(), **_registered}
+    return {**_shipped(), **_installed(), **_registered}
 
 
 def _accept(name: str) -> dict[str, Any] | None:

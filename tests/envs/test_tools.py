@@ -11,6 +11,8 @@ import pytest
 from envs import bench, check, list, play
 from envs.command import run_command
 from envs.contract import CHECKS
+from envs.types import Info
+from tests.envs.corridor import Corridor
 
 WORLD = "tests.envs.corridor:Corridor"
 
@@ -30,6 +32,21 @@ def test_check_prints_a_row_for_each_rule_and_fails_on_a_broken_one(capsys: pyte
     assert "a finished episode" in capsys.readouterr().out
 
 
+class Crashing(Corridor):
+    """Fails in a way of its own."""
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        raise ZeroDivisionError("[red] is no mark-up")
+
+
+def test_check_goes_on_after_a_crash(capsys: pytest.CaptureFixture[str]):
+    argv = ["env=tests.envs.test_tools:Crashing", "tasks=1"]
+    assert run_command("check", check.CheckConfig, check.main, description="", argv=argv) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "raised ZeroDivisionError: [red]" in said
+    assert said.count("kept") == 3
+
+
 def test_play_by_hand_until_the_input_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\ngo right\n"))
     argv = [f"env={WORLD}", "task=train-0"]
@@ -38,6 +55,81 @@ def test_play_by_hand_until_the_input_ends(capsys: pytest.CaptureFixture[str], m
     assert "You can: go right" in said
     assert "You are in room 1." in said
     assert "Left after 1 turns." in said
+
+
+def play_by_hand(capsys: pytest.CaptureFixture[str], lines: str, *argv: str) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO(lines))
+        assert run_command("play", play.PlayConfig, play.main, description="", argv=[*argv]) == 0
+    return capsys.readouterr().out
+
+
+def test_take_turns_back(capsys: pytest.CaptureFixture[str]):
+    said = play_by_hand(capsys, "undo\ngo right\ngo right\nundo\ngo left\nquit\n", f"env={WORLD}", "task=train-0")
+    rooms = [line for line in said.splitlines() if line.startswith(("You are", "There is"))]
+    assert rooms == [
+        "You are in room 0.",
+        "There is nothing to take back.",
+        "You are in room 1.",
+        "You are in room 2.",
+        "You are in room 1.",
+        "You are in room 0.",
+    ]
+    assert said.endswith("Left after 2 turns.\n")
+
+
+def test_the_turn_that_ended_it_can_be_taken_back(capsys: pytest.CaptureFixture[str]):
+    argv = [f"env={WORLD}", "task=train-1", "env.max_turns=1", "env.length=2"]
+    said = play_by_hand(capsys, "go left\nundo\ngo right\n", *argv)
+    assert "That was the end." in said
+    assert said.endswith("(reward 1)\nWon after 1 turns.\n")
+    assert play_by_hand(capsys, "go left\n", *argv).endswith("Not won after 1 turns.\n")
+
+
+def test_hints_are_those_of_an_expert_that_saw_the_whole_episode(capsys: pytest.CaptureFixture[str]):
+    hinting = "tests.envs.test_tools:Counted"
+    said = play_by_hand(capsys, "hint\ngo right\ngo left\nhint\n", f"env={hinting}", "task=train-0")
+    assert "The oracle would say: go right (1)" in said
+    assert "The oracle would say: go right (3)" in said
+    said = play_by_hand(capsys, "hint\n", "env=tests.envs.test_contract:Sums")
+    assert "This world has no expert to ask." in said
+
+
+class Counter:
+    """Says at which of its turns it is."""
+
+    turns = 0
+
+    def act(self, text: str, info: Info) -> str:
+        self.turns += 1
+        return f"go right ({self.turns})"
+
+
+class Counted(Corridor):
+    """Has an oracle that counts."""
+
+    players = {"oracle": lambda env, seed: Counter()}  # noqa: RUF012
+
+
+class Hinter(Corridor):
+    """Has a command of its own that is one of the program's words."""
+
+    def _commands(self) -> list[str]:
+        return ["hint"]
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        return ("It whispers.", *super().step("wait")[1:])
+
+
+def test_a_command_of_the_world_comes_first(capsys: pytest.CaptureFixture[str]):
+    assert "It whispers." in play_by_hand(capsys, "hint\n", "env=tests.envs.test_tools:Hinter")
+
+
+def test_answers_of_several_lines(capsys: pytest.CaptureFixture[str]):
+    said = play_by_hand(capsys, "I think\nright\n.\n\nhalf", "env=tests.envs.test_contract:Sums", "task=train-0")
+    assert "You are in room 1." in said
+    assert "Any text is an answer here" in said
+    assert said.endswith("Left after 1 turns.\n")
 
 
 def test_watch_a_player(capsys: pytest.CaptureFixture[str]):
