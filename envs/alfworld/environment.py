@@ -11,7 +11,6 @@ this environment stays finished. Left out: the embodied half of ALFWorld.
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -28,6 +27,7 @@ from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
 from envs.config_schema import key
 from envs.errors import InputError, unknown
+from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
 
 
@@ -70,23 +70,6 @@ class ALFWorldConfig(Difficulty, _PlayConfig):
                 raise unknown(field.name, str(getattr(self, field.name)), choices)
         if self.max_turns < 1:
             raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
-
-
-class RandomPlayer:
-    """Plays a random admissible command at every turn."""
-
-    def __init__(self, env: TextEnv, seed: int) -> None:
-        """Starts.
-
-        Args:
-            env: the environment, after `reset`.
-            seed: of its choices.
-        """
-        self._random = random.Random(seed)
-
-    def act(self, text: str, info: Info) -> str:
-        """Returns a random admissible command."""
-        return self._random.choice(info["admissible_commands"])
 
 
 class OraclePlayer:

@@ -1,0 +1,165 @@
+"""Levels of Sokoban from files: Boxoban's, and other collections in the same symbols.
+
+A file holds levels one after another, separated by empty lines or lines that start with ";". A folder is searched for
+`*.txt`, `*.xsb` and `*.sok` files at any depth. What the publishers put into a file's or folder's name settles its
+split (`unfiltered/test/000.txt`, `medium_valid_000.txt`); the levels of other files are divided by a checksum, eight in
+ten for training. The levels of a file with a published split are only counted until one of them is played.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+from envs.errors import InputError, shortened
+from envs.sokoban.board import Level, LevelError, read_level
+from envs.sokoban.generator import SPLITS, split_of
+
+_ENDINGS = (".txt", ".xsb", ".sok")
+_ROW = re.compile(r"[^;]*#[^;]*")
+_COMMENT = re.compile(r"^\s*;.*$", re.MULTILINE)
+
+
+class LevelFiles:
+    """The levels of one split.
+
+    Attributes:
+        root: the folder, or the folder of the one file.
+        count: how many levels there are.
+        sha256: over the files of this split.
+    """
+
+    def __init__(self, data: str, split: str) -> None:
+        """Finds the files.
+
+        Args:
+            data: a file or a folder.
+            split: one of `SPLITS`.
+
+        Raises:
+            InputError: there are no levels of that split, or a file cannot be read.
+        """
+        path = Path(data).expanduser()
+        self.root = path if path.is_dir() else path.parent
+        self._files: list[Path] = []
+        self._numbers: list[list[int] | range] = []
+        self._places = {file: place for place, file in enumerate(_level_files(path))}
+        digest = hashlib.sha256()
+        for file in self._places:
+            published = _published_split(file, path)
+            if published not in ("", split):
+                continue
+            content = _content(file)
+            digest.update(content.encode())
+            players = _COMMENT.sub("", content)
+            counted = range(players.count("@") + players.count("+"))
+            numbers = counted if published else _numbers_of_split(file, split)
+            if numbers:
+                self._files.append(file)
+                self._numbers.append(numbers)
+        self._ends = list(accumulate(map(len, self._numbers)))
+        self.count = self._ends[-1] if self._ends else 0
+        self.sha256 = digest.hexdigest()
+        if not self.count:
+            raise InputError(f"{data!r} has no levels of the split {split!r}. {_where_levels_are(path, self._places)}")
+
+    def name(self, position: int) -> str:
+        """Returns the name of one of the `count` levels, such as "unfiltered/test/000.txt#12"."""
+        place = bisect_right(self._ends, position)
+        number = self._numbers[place][position - (self._ends[place - 1] if place else 0)]
+        return f"{self._files[place].relative_to(self.root).as_posix()}#{number}"
+
+    def level(self, name: str) -> Level:
+        """Returns a level by the name that `name` gives, whatever its split.
+
+        Raises:
+            InputError: there is no such level, or its file is broken.
+        """
+        file_name, _, number = name.rpartition("#")
+        file = self.root / file_name
+        if file not in self._places or not re.fullmatch("0|[1-9][0-9]{0,8}", number):
+            raise InputError(f"unknown task {shortened(name)!r}. Levels here are named like {self.name(0)!r}.")
+        levels = levels_of(file, file.stat().st_mtime_ns)
+        if int(number) >= len(levels):
+            raise InputError(f"{file} has {len(levels)} levels, numbered from 0; there is no level {number}.")
+        return levels[int(number)]
+
+
+def _level_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"there is no file or folder of levels at {str(path)!r}.")
+    files = sorted(file for file in path.rglob("*") if file.suffix in _ENDINGS and file.is_file())
+    if not files:
+        raise InputError(
+            f"the folder {str(path)!r} has no level files ({', '.join('*' + ending for ending in _ENDINGS)})."
+        )
+    return [file for file in files if _has_levels(file)]
+
+
+def _has_levels(file: Path) -> bool:
+    """Whether a text file in a folder looks like levels, not like a licence or notes."""
+    return any(line.startswith("##") or line.startswith(" #") for line in _content(file).splitlines())
+
+
+def _published_split(file: Path, data: Path) -> str:
+    """Returns the split that stands in a file's name or in the folders between it and `data`; "" if none does."""
+    folders = file.relative_to(data).parent.parts if data.is_dir() else (file.parent.name,)
+    words = {*folders, *re.split(r"[^a-z]+", file.stem.lower())}
+    return next((split for split in SPLITS if split in words), "")
+
+
+def _where_levels_are(path: Path, files: dict[Path, int]) -> str:
+    splits = sorted({_published_split(file, path) or "by checksum" for file in files})
+    names = [split for split in splits if split in SPLITS]
+    return f"Its files are of the split {' and '.join(names)}: give split={names[0]}." if names else "It has too few."
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the level file {str(file)!r}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"the level file {str(file)!r} is not UTF-8 text.") from None
+
+
+def _numbers_of_split(file: Path, split: str) -> list[int]:
+    levels = levels_of(file, file.stat().st_mtime_ns)
+    return [number for number, level in enumerate(levels) if split_of(level) == split]
+
+
+@lru_cache(maxsize=64)
+def levels_of(file: Path, modified: int = 0) -> tuple[Level, ...]:
+    """Reads all levels of a file.
+
+    Args:
+        file: its path.
+        modified: when it was changed last; a changed file is another one.
+
+    Raises:
+        InputError: it cannot be read, or a level is broken; the message names the level and the line.
+    """
+    del modified
+    levels: list[Level] = []
+    rows: list[str] = []
+    for number, line in enumerate([*_content(file).splitlines(), ""], start=1):
+        if _ROW.fullmatch(line):
+            rows.append(line.rstrip())
+        elif line.strip() and not line.lstrip().startswith(";"):
+            raise InputError(
+                f"{file}, line {number}: {shortened(line, 40)!r} is neither a row of a level nor empty nor a comment"
+                " that starts with ';'."
+            )
+        elif rows:
+            try:
+                levels.append(read_level(rows))
+            except LevelError as error:
+                raise InputError(f"{file}, level {len(levels)} (line {number - len(rows)}): {error}.") from None
+            rows = []
+    return tuple(levels)
