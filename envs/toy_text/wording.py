@@ -167,11 +167,11 @@ class TaxiWording(Wording):
         taxi = cast(TaxiEnv, env.unwrapped)
         row, column, passenger, destination = taxi.decode(int(observation))
         places = [f"{name} (row {r + 1}, column {c + 1})" for name, (r, c) in zip(self._STANDS, taxi.locs, strict=True)]
-        where = "sits in the taxi" if passenger == len(places) else f"waits at {places[passenger]}"
-        return (
-            f"The taxi is at row {row + 1}, column {column + 1}. The passenger {where} and wants to go to"
-            f" {places[destination]}."
-        )
+        where = f"The taxi is at row {row + 1}, column {column + 1}."
+        if passenger == destination:
+            return f"{where} The passenger is at {places[destination]}, as they wanted."
+        waits = "sits in the taxi" if passenger == len(places) else f"waits at {places[passenger]}"
+        return f"{where} The passenger {waits} and wants to go to {places[destination]}."
 
     def won(self, env: Env, observation: Any, reward: float) -> bool:  # noqa: ANN401
         """An episode ends when the passenger has arrived only."""
