@@ -256,7 +256,11 @@ class Sokoban(TextEnv):
             level, pushes = generate(read_label(label), split, int(number))
             return level, f"{_counted(level.boxes.bit_count(), 'box')}, {_counted(pushes, 'push')}"
         if self._files is None:
-            raise InputError(f"unknown task {shortened(task)!r}: there is no data here. Give data=PATH.")
+            example = f"{_GENERATED}/{self.config.split}/{self.config.label}/0"
+            raise InputError(
+                f"unknown task {shortened(task)!r}. Generated levels are named like {example!r}; levels of files need"
+                " data=PATH."
+            )
         level = self._files.level(task)
         return level, _counted(level.boxes.bit_count(), "box")
 

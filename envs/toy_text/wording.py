@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.toy_text.blackjack import BlackjackEnv
+from gymnasium.envs.toy_text.blackjack import BlackjackEnv, sum_hand
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
@@ -209,11 +209,11 @@ class BlackjackWording(Wording):
 
     def ending(self, env: Env, observation: Any, reward: float) -> str:  # noqa: ANN401
         """Says who has won."""
-        dealer = sum(cast(BlackjackEnv, env.unwrapped).dealer)
+        dealer = sum_hand(cast(BlackjackEnv, env.unwrapped).dealer)  # type: ignore[no-untyped-call]
         if int(observation[0]) > 21:
             return "You are over 21 and lose."
         result = "You win." if reward > 0 else "You lose." if reward < 0 else "Nobody wins."
-        return f"The dealer's cards add up to {dealer}, an ace counted as 1. {result}"
+        return f"The dealer's cards are worth {dealer}. {result}"
 
 
 _KNOWN: dict[type[Any], type[Wording]] = {

@@ -8,7 +8,6 @@ letters and digits here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import bm25s
 import numpy as np
@@ -17,6 +16,8 @@ import snowballstemmer
 from envs.webshop.products import Product
 
 MOST_RESULTS = 50
+
+_MOST_KEPT = 4096
 
 _STEMMER = snowballstemmer.stemmer("porter")
 
@@ -33,10 +34,17 @@ class SearchEngine:
         self._asins = list(products)
         self._index = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
         self._index.index(_words([_contents(product) for product in products.values()]), show_progress=False)
-        self.search = lru_cache(maxsize=4096)(self._search)
+        self._found: dict[str, tuple[str, ...]] = {}
 
-    def _search(self, keywords: str) -> tuple[str, ...]:
+    def search(self, keywords: str) -> tuple[str, ...]:
         """Returns the numbers of the products that fit best, at most `MOST_RESULTS`; ties stand in catalogue order."""
+        if keywords not in self._found:
+            if len(self._found) >= _MOST_KEPT:
+                self._found.clear()
+            self._found[keywords] = self._ranked(keywords)
+        return self._found[keywords]
+
+    def _ranked(self, keywords: str) -> tuple[str, ...]:
         # The stem of some words is empty, which the index knows as a word but has no scores for.
         known = [word for word in _words([keywords])[0] if word and word in self._index.vocab_dict]
         if not known:
