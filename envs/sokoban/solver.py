@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from envs.errors import InputError
 from envs.sokoban.board import Level, reachable, shifted, squares_of
 
-MOST_POSITIONS = 100_000
+MOST_POSITIONS = 50_000
 """Positions that `solve` looks at before it gives up."""
 
 _FAR = 1 << 20

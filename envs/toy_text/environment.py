@@ -82,6 +82,13 @@ class ToyText(TextEnv):
 
     config_class: ClassVar[type[Any]] = ToyTextConfig
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {"random": RandomPlayer}
+    step_parts: ClassVar[Mapping[str, str]] = {
+        "envs.toy_text.wording.*": "text",
+        "envs.toy_text.planning.*": "admissible commands",
+        "envs.toy_text.environment.*": "environment around Gymnasium's",
+        "gymnasium.*": "Gymnasium",
+        "numpy.*": "Gymnasium",
+    }
 
     def __init__(self, config: ToyTextConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
         """Makes Gymnasium's environment.

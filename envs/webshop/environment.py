@@ -38,7 +38,7 @@ class WebShopConfig:
     split: str = key("train", "which goals", choices=SPLITS)
     data: str = key("", "folder of WebShop's files, or its file of products; empty generates a shop")
     goals: str = key("", "whose instructions, where there is data; empty takes people's where they are", choices=_GOALS)
-    products: int = key(300, "generated shop: products", unit="products", minimum=30, maximum=100_000)
+    products: int = key(1000, "generated shop: products", unit="products", minimum=30, maximum=20_000)
     option_bug: bool = key(False, "whether goals that name their options are compared as the published code does")
     max_turns: int = key(15, "actions after which an episode is truncated", unit="turns", minimum=1)
 
@@ -52,13 +52,13 @@ class WebShopConfig:
             raise unknown("split", str(self.split), SPLITS)
         if self.goals not in _GOALS:
             raise unknown("goals", str(self.goals), _GOALS[1:])
-        if not 30 <= self.products <= 100_000:
-            raise InputError(f"products should be from 30 to 100,000, got {self.products}.")
+        if not 30 <= self.products <= 20_000:
+            raise InputError(f"products should be from 30 to 20,000, got {self.products}.")
         if self.max_turns < 1:
             raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
         if self.goals and not self.data:
             raise InputError(f"goals={self.goals} chooses among WebShop's own files. Give data=PATH, or leave it out.")
-        if self.data and self.products != 300:
+        if self.data and self.products != WebShopConfig.products:
             raise InputError(
                 f"products={self.products} is for a generated shop, and data={self.data} gives a real one."
             )
@@ -98,6 +98,8 @@ class WebShop(TextEnv):
         "envs.webshop.pages.Shop.text": "text",
         "envs.webshop.pages.*": "pages",
         "envs.webshop.reward.*": "reward",
+        "rapidfuzz.*": "reward",
+        "envs.webshop.environment.*": "environment around the shop",
     }
 
     def __init__(self, config: WebShopConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config

@@ -173,7 +173,7 @@ def generated_shop(num_products: int) -> tuple[list[dict[str, Any]], dict[str, A
     for number in range(num_products):
         draw = random.Random(f"webshop/product/{number}")
         kind = draw.choice(_KINDS)
-        asin = f"B{number:04d}{''.join(draw.choices('BCDFGHJKLMNPQRSTVWXYZ', k=5))}"
+        asin = f"B{number:05d}{''.join(draw.choices('BCDFGHJKLMNPQRSTVWXYZ', k=4))}"
         known = draw.sample(_list(kind.attributes), 4)
         items.append(_record(asin, kind, known, draw))
         attributes[asin] = {"attributes": known}

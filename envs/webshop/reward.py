@@ -72,14 +72,19 @@ def score(product: Product, goal: Goal, wanted: Product, chosen: Mapping[str, st
 
 def type_score(product: Product, wanted: Product) -> float:
     """Returns the factor for the kind of thing."""
-    words, same = _title_words(wanted.title), _title_words(wanted.title) & _title_words(product.title)
-    title = len(same) / len(words) if words else 0.2
+    title = title_overlap(product.title, wanted.title)
     if title == 0:
         return 0.0
     if title < 0.1:
         return 0.1
     common = _path(product) & _path(wanted)
     return 1.0 if title > 0.2 or product.query == wanted.query or len(common) >= 2 else 0.5
+
+
+def title_overlap(title: str, wanted: str) -> float:
+    """Returns the share of a wanted title's words that a title has; 0.2 where it has no words, as published."""
+    words = _title_words(wanted)
+    return len(words & _title_words(title)) / len(words) if words else 0.2
 
 
 def matched_options(chosen: Collection[str], goal: Goal, option_bug: bool) -> int:

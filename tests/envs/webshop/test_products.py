@@ -9,6 +9,7 @@ import pytest
 
 from envs.errors import InputError
 from envs.webshop.catalogue import generated_catalogue, read_catalogue
+from envs.webshop.generator import generated_shop
 from envs.webshop.products import human_goals, products_of, synthetic_goals
 from tests.envs.webshop.shops import instruction, item, options, written
 
@@ -151,3 +152,9 @@ def test_a_changed_file_is_read_again(tmp_path: Path):
     path = tmp_path / "items_shuffle_1000.json"
     path.write_text(json.dumps(json.loads(path.read_text())[:30]))
     assert len(read_catalogue(str(tmp_path), "").shop.products) == 30
+
+
+def test_large_generated_shops_have_valid_numbers():
+    items, *_ = generated_shop(10_001)
+    assert {len(record["asin"]) for record in items} == {10}
+    assert len({record["asin"] for record in items}) == 10_001

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.webshop.products import Goal, Product, products_of
-from envs.webshop.reward import alike, color_of, matched_options, score, type_score
+from envs.webshop.reward import alike, color_of, matched_options, score, title_overlap, type_score
 from tests.envs.webshop.shops import item
 
 
@@ -93,6 +93,19 @@ def test_the_kind_of_thing():
         assert type_score(product(similar, query=query, product_category=category), wanted) == expected
     long = product(" ".join(f"word{letter}" for letter in "abcdefghijk") + " table", query="x", product_category="y")
     assert type_score(product("Table", query="x", product_category="y"), long) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("title", "published"),
+    [
+        ("Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar Home Theater", 0.3),
+        ("Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar", 0.15),
+        ("Rusticware 921ORB Kitchen and Bath Cabinet Knob", 0.0),
+    ],
+)
+def test_titles_compare_much_as_with_a_tagger(title: str, published: float):
+    other = "BRST AC Power Cord Outlet Socket Cable Plug Lead for Panasonic SC-HT830V DVD/VCR Combo Home Theater System"
+    assert title_overlap(other, title) == pytest.approx(published, abs=0.05)
 
 
 def test_price_and_attributes():
