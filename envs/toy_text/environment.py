@@ -23,7 +23,7 @@ from gymnasium.envs.toy_text.blackjack import BlackjackEnv
 
 from envs.errors import InputError, shortened, unknown
 from envs.players import RandomPlayer
-from envs.toy_text.making import SPLITS, ToyTextConfig, has_one_start, made
+from envs.toy_text.making import SPLITS, ToyTextConfig, has_one_start, made, random_map
 from envs.toy_text.planning import basic_strategy, best_actions, changing, is_random, transitions_of
 from envs.toy_text.wording import wording_of
 from envs.types import Info, Player, TextEnv
@@ -101,7 +101,7 @@ class ToyText(TextEnv):
             InputError: if an option is not valid, there is no such environment, or its spaces are not discrete.
         """
         self.config = config if config is not None else ToyTextConfig(**options)
-        self.inner = made(self.config, 0)
+        self.inner = made(self.config, random_map(self.config, 0))
         self.wording = wording_of(self.inner)
         self.observation: Any = None
         transitions = transitions_of(self.inner.unwrapped)
@@ -239,12 +239,15 @@ class ToyText(TextEnv):
         for attempt in range(tries):
             keys = [zlib.crc32(split.encode()), number, attempt]
             seed = int(np.random.SeedSequence(keys).generate_state(1)[0])
-            if self.config.random_map_size:
+            rows = random_map(self.config, seed)
+            if rows is not None:
+                if attempt < tries - 1 and _split_of("".join(rows)) != split:
+                    continue
                 self.inner.close()
-                self.inner = made(self.config, seed)
+                self.inner = made(self.config, rows)
             self.observation, info = self.inner.reset(seed=seed)
             self._see(info)
-            if tries == 1 or _split_of(self._situation) == split:
+            if rows is not None or _split_of(self._situation) == split:
                 return
 
     def _best_player(self) -> dict[str, Callable[[TextEnv, int], Player]]:

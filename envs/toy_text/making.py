@@ -15,7 +15,7 @@ from gymnasium.envs.toy_text.frozen_lake import MAPS, generate_random_map
 
 from envs.config_schema import key
 from envs.errors import InputError, shortened, unknown
-from envs.toy_text.wording import Env
+from envs.toy_text.wording import Env, wants_picture
 
 SPLITS = ("train", "valid", "test")
 
@@ -82,22 +82,26 @@ class ToyTextConfig:
         return made
 
 
-def made(config: ToyTextConfig, seed: int) -> Env:
+def random_map(config: ToyTextConfig, seed: int) -> list[str] | None:
+    """Returns the rows of a random map, in Gymnasium's letters; None where maps are not random."""
+    rows: list[str] = generate_random_map(config.random_map_size, seed=seed) if config.random_map_size else []
+    return rows or None
+
+
+def made(config: ToyTextConfig, rows: list[str] | None) -> Env:
     """Makes an environment without a time limit of its own.
 
     Args:
         config: the options.
-        seed: of the map, where it is random.
+        rows: of its map, where that is random.
 
     Raises:
         InputError: there is no such environment, it does not take the options, or its spaces are not discrete.
     """
-    options = config.make_options
-    if config.random_map_size:
-        options |= {"desc": generate_random_map(config.random_map_size, seed=seed)}
+    options = config.make_options | ({"desc": rows} if rows else {})
     env = _gymnasium_make(config.id, options)
     _check_spaces(config.id, env)
-    if "ansi" in env.metadata.get("render_modes", ()):
+    if wants_picture(env):
         env.close()
         env = _gymnasium_make(config.id, {**options, "render_mode": "ansi"})
     return env

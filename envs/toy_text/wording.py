@@ -229,6 +229,11 @@ def wording_of(env: Env) -> Wording:
     return _KNOWN.get(type(env.unwrapped), Wording)(env)
 
 
+def wants_picture(env: Env) -> bool:
+    """Whether an environment is told by its "ansi" rendering: it has one, and there are no words for it."""
+    return type(env.unwrapped) not in _KNOWN and "ansi" in env.metadata.get("render_modes", ())
+
+
 def flat(observation: Any) -> list[int]:  # noqa: ANN401 - a number, an array, or a tuple of such
     """Lists the numbers of an observation."""
     if isinstance(observation, tuple):
