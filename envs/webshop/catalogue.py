@@ -1,15 +1,19 @@
 """A shop with its goals, from files or generated, and which goals belong to which split.
 
 The goals of WebShop's files are put into the order that its published code puts them into; the first 500 are the test
-goals, the next 1,000 those for validation and the rest are for training. Where there are fewer than 3,000, it is one in
-ten for either. A generated shop is divided by products: training never plays a goal of a product that evaluation has.
+goals, the next 1,000 those for validation and the rest are for training. Where `human_goals.json` lies beside them, it
+tells that order, so that a part of the catalogue has the published splits too. Otherwise, where there are fewer than
+3,000 goals, one in ten is for either. A generated shop is divided by products: training never plays a goal of a product
+that evaluation has.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +26,9 @@ from envs.webshop.products import Goal, human_goals, products_of, read_json, syn
 SPLITS = ("train", "valid", "test")
 
 _ITEMS, _ATTRIBUTES, _HUMAN = "items_shuffle", "items_ins_v2", "items_human_ins.json"
+_ORDER = "human_goals.json"
 _PUBLISHED_SEED = 233
+_NUM_TEST, _NUM_VALID = 500, 1000
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,14 @@ class Catalogue:
         goals: by name.
         splits: names of goals by split.
         source: what it was made from, in words.
+        characters: that its texts are written in, beside the printable ones of ASCII.
     """
 
     shop: Shop
     goals: dict[str, Goal]
     splits: dict[str, list[str]]
     source: str
+    characters: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=4)
@@ -71,10 +79,12 @@ def read_catalogue(data: str, instructions: str) -> Catalogue:
     if instructions == "human" and not human.is_file():
         raise InputError(f"there is no {_HUMAN} in {str(items.parent)!r}. Put it there, or give goals=synthetic.")
     attributes = items.with_name(items.name.replace(_ITEMS, _ATTRIBUTES))
+    order = items.with_name(_ORDER)
     files = [items, attributes, *([human] if instructions == "human" else [])]
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise InputError(f"there is no {missing[0].name} in {str(items.parent)!r}, which belongs to {items.name}.")
+    files += [order] if instructions == "human" and order.is_file() else []
     return _read(instructions, *((str(file), file.stat().st_mtime_ns) for file in files))
 
 
@@ -107,8 +117,38 @@ def _read(instructions: str, *files: tuple[str, int]) -> Catalogue:
         )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
     source = f"{len(products):,} products and {instructions} goals from {paths[0].parent}, sha256 {digest}"
-    random.Random(_PUBLISHED_SEED).shuffle(goals)
-    test, valid = (500, 1000) if len(goals) >= 3000 else (max(1, len(goals) // 10),) * 2
+    order = read_json(paths[3], list) if len(paths) == 4 else []
+    texts = [text for product in products.values() for text in product.texts] + [goal.instruction for goal in goals]
+    characters = {character for text in texts for character in text + text.lower()}
+    named = {goal.name: goal for goal in goals}
+    return Catalogue(Shop(products), named, _splits_of(goals, order), source, frozenset(characters))
+
+
+def _splits_of(goals: list[Goal], order: Sequence[str]) -> dict[str, list[str]]:
+    """Divides goals.
+
+    Args:
+        goals: in the order of their products.
+        order: instructions in the published order of goals; empty if it is not told.
+    """
+    places: dict[str, list[int]] = {}
+    for place, text in enumerate(order):
+        places.setdefault(_letters(text), []).append(place)
+    by_split: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for goal in goals:
+        told = places.get(_letters(goal.words), [])
+        place = told.pop(0) if told else _NUM_TEST + _NUM_VALID
+        split = "test" if place < _NUM_TEST else "valid" if place < _NUM_TEST + _NUM_VALID else "train"
+        by_split[split].append(goal.name)
+    if all(by_split.values()):
+        return by_split
     names = [goal.name for goal in goals]
-    splits = {"test": names[:test], "valid": names[test : test + valid], "train": names[test + valid :]}
-    return Catalogue(Shop(products), {goal.name: goal for goal in goals}, splits, source)
+    random.Random(_PUBLISHED_SEED).shuffle(names)
+    few = max(1, len(names) // 10)
+    test, valid = (_NUM_TEST, _NUM_VALID) if len(names) >= 2 * (_NUM_TEST + _NUM_VALID) else (few, few)
+    return {"test": names[:test], "valid": names[test : test + valid], "train": names[test + valid :]}
+
+
+def _letters(text: str) -> str:
+    """Returns a text without what its published copies differ in: apostrophes and the full stop at the end."""
+    return re.sub(r"[^a-z0-9]+", "", str(text).lower())

@@ -8,6 +8,7 @@ Published runs give 15 turns. Left out: pictures, and search by attribute or cat
 from __future__ import annotations
 
 import re
+import string
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,10 @@ class WebShop(TextEnv):
         data = self.config.data
         self._catalogue = read_catalogue(data, self.config.goals) if data else generated_catalogue(self.config.products)
         self._playing = self._catalogue
+        if self._catalogue.characters:
+            written = self._catalogue.characters | set(string.printable)
+            self.observation_space = gymnasium.spaces.Text(1 << 16, min_length=0, charset=written)
+            self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=written)
         self._goal: Goal | None = None
         self._place = Place()
         self._task, self._said = "", ""

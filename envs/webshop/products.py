@@ -68,6 +68,12 @@ class Product:
     attributes: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
 
+    @property
+    def texts(self) -> list[str]:
+        """Returns all that the shop shows of it."""
+        options = [text for name, values in self.options.items() for text in (name, *values)]
+        return [self.asin, self.title, self.description, *self.bullets, *options]
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -105,7 +111,7 @@ def read_json(path: Path, kind: type[Any]) -> Any:  # noqa: ANN401 - a list or a
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{str(path)!r} is not valid JSON: {shortened(str(error))}") from None
     if not isinstance(content, kind):
-        what = "a list of products" if kind is list else "entries by product number (asin)"
+        what = "a list" if kind is list else "entries by product number (asin)"
         raise InputError(f"{str(path)!r} should hold {what}, and holds a {type(content).__name__}.")
     return content
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from envs.errors import InputError
 from envs.webshop.catalogue import generated_catalogue, read_catalogue
-from envs.webshop.generator import generated_shop
 from envs.webshop.products import human_goals, products_of, synthetic_goals
 from tests.envs.webshop.shops import instruction, item, options, written
 
@@ -112,7 +112,7 @@ def test_a_larger_generated_shop_starts_with_the_smaller_one():
         (lambda folder: (folder / "items_shuffle.json").write_text("[]"), "name one of them"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("{"), "is not valid JSON"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_bytes(b"\xff"), "is not valid JSON"),
-        (lambda folder: (folder / "items_shuffle_1000.json").write_text("{}"), "should hold a list of products"),
+        (lambda folder: (folder / "items_shuffle_1000.json").write_text("{}"), "should hold a list, and"),
         (lambda folder: (folder / "items_ins_v2_1000.json").write_text("[]"), "should hold entries by product number"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("[1]"), "product 0 lacks 'asin', 'name'"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("[]"), "0 goals"),
@@ -154,7 +154,40 @@ def test_a_changed_file_is_read_again(tmp_path: Path):
     assert len(read_catalogue(str(tmp_path), "").shop.products) == 30
 
 
-def test_large_generated_shops_have_valid_numbers():
-    items, *_ = generated_shop(10_001)
-    assert {len(record["asin"]) for record in items} == {10}
-    assert len({record["asin"] for record in items}) == 10_001
+def test_the_published_order_settles_the_splits(tmp_path: Path):
+    texts = [f"i'm looking for table number {number}." for number in range(40)]
+    items = [item(f"B{number}", "table") for number in range(40)]
+    human = {f"B{number}": [instruction(text, ["solid wood"], [])] for number, text in enumerate(texts)}
+    written(tmp_path, items, {}, human)
+    told = [f"something else {number}" for number in range(2000)]
+    for place, number in ((3, 7), (499, 8), (500, 9), (1499, 10), (1500, 11)):
+        told[place] = texts[number].replace("'", "").strip(".")
+    (tmp_path / "human_goals.json").write_text(json.dumps(told))
+    splits = read_catalogue(str(tmp_path), "").splits
+    assert splits["test"] == ["B7/0", "B8/0"]
+    assert splits["valid"] == ["B9/0", "B10/0"]
+    assert len(splits["train"]) == 36
+
+
+def test_equal_instructions_take_one_place_each(tmp_path: Path):
+    items = [item(f"B{number}", "table") for number in range(3)]
+    human = {record["asin"]: [instruction("a table", ["solid wood"], [])] for record in items}
+    written(tmp_path, items, {}, human)
+    told = ["other"] * 600
+    told[1] = told[550] = "a table"
+    (tmp_path / "human_goals.json").write_text(json.dumps(told))
+    splits = read_catalogue(str(tmp_path), "").splits
+    assert splits == {"test": ["B0/0"], "valid": ["B1/0"], "train": ["B2/0"]}
+
+
+def test_the_published_order_is_that_of_real_goals(real_data: Path):
+    order = json.loads((real_data / "webshop" / "human_goals.json").read_text())
+    fixed = json.loads((real_data / "webshop" / "expel_webshop_fixed100.json").read_text())
+    for entry in fixed:
+        place = int(entry["session_idx"].removeprefix("fixed_"))
+        text = entry["task"].partition(", and price lower than")[0].partition("\n")[0]
+        assert normal(order[place]) == normal(text)
+
+
+def normal(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
