@@ -52,11 +52,8 @@ def test_every_number_of_pushes_comes_about_as_often():
 
 def test_another_process_makes_the_same_level():
     code = "from envs.sokoban.generator import *; print(generate(Difficulty(boxes=2), 'valid', 7))"
-    made = [
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True)
-        for seed in ("1", "2")
-    ]
-    assert made[0].stdout.strip() == made[1].stdout.strip() == str(generate(Difficulty(boxes=2), "valid", 7))
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert made.strip() == str(generate(Difficulty(boxes=2), "valid", 7))
 
 
 def test_what_hardly_exists_is_refused_in_one_line():
