@@ -20,11 +20,12 @@ from __future__ import annotations
 from envs.sandbox.execution import Execution, watch
 from envs.sandbox.launch import SandboxError
 from envs.sandbox.limits import Limits, SandboxResult
-from envs.sandbox.pool import CHOICES, MEANS, attempt, lease, means, problem
+from envs.sandbox.pool import CHOICES, MEANS, MOST_AT_A_TIME, attempt, lease, means, problem
 
 __all__ = [
     "CHOICES",
     "MEANS",
+    "MOST_AT_A_TIME",
     "Execution",
     "Limits",
     "SandboxError",

@@ -26,7 +26,8 @@ CHOICES = ("auto", *MEANS, "unsafe")
 INSTALL = "apt-get install bubblewrap"
 
 _ATTEMPTS = 2
-_MOST_AT_A_TIME = max(2, os.cpu_count() or 1)
+MOST_AT_A_TIME = max(2, os.cpu_count() or 1)
+"""Programs, or programs with their tests, that run at a time in one process."""
 T = TypeVar("T")
 
 
@@ -34,7 +35,7 @@ class Pool:
     """The workers of one process."""
 
     def __init__(self) -> None:
-        self.slots = threading.BoundedSemaphore(_MOST_AT_A_TIME)
+        self.slots = threading.BoundedSemaphore(MOST_AT_A_TIME)
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
         self._idle: list[Worker] = []

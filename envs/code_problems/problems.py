@@ -1,0 +1,89 @@
+"""One programming problem: what is asked, and the tests that decide."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from envs.sandbox import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A programming problem.
+
+    Attributes:
+        name: of the task.
+        task_type: the kind of problem, for results by kind.
+        statement: what is asked, in words.
+        names: what a program has to define for the tests.
+        preamble: program text that is put before every answer, such as helpers that the problem gives.
+        setting_up: statements that the tests need; they test nothing.
+        public: tests that are shown.
+        hidden: tests that are not.
+        reference: a program that passes.
+    """
+
+    name: str
+    task_type: str
+    statement: str
+    names: tuple[str, ...]
+    preamble: str
+    setting_up: str
+    public: tuple[str, ...]
+    hidden: tuple[str, ...]
+    reference: str
+
+    @property
+    def tests(self) -> list[str]:
+        """All tests for the verifier, the public ones first."""
+        return [*([self.setting_up] if self.setting_up else []), *self.public, *self.hidden]
+
+
+def time_limits(seconds: int) -> Limits:
+    """Returns the limits of a program that may use some seconds of processor time.
+
+    The clock on the wall allows more: on a busy machine a right program should not count as wrong.
+    """
+    return Limits(wall_seconds=4.0 * seconds, cpu_seconds=seconds)
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Returns what a program defines at its top level, without what it imports."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        else:
+            named = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+            found |= {part.id for part in named if isinstance(part.ctx, ast.Store)}
+    return found
+
+
+def used_names(trees: Iterable[ast.AST]) -> set[str]:
+    """Returns the names that pieces of program use."""
+    return {part.id for tree in trees for part in ast.walk(tree) if isinstance(part, ast.Name)}
+
+
+def needed_imports(tree: ast.Module, used: set[str]) -> list[str]:
+    """Returns the import statements of a program, one name each, of names that something else uses too."""
+    found: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name.partition(".")[0]) in used and alias.name != "*":
+                    start = f"from {'.' * node.level}{node.module or ''} " if isinstance(node, ast.ImportFrom) else ""
+                    found.append(f"{start}import {ast.unparse(alias)}")
+    return found
+
+
+def tested_names(reference: ast.Module, tests: Iterable[ast.AST]) -> tuple[str, ...]:
+    """Returns what a reference program defines of what tests use: what any program has to define."""
+    return tuple(sorted(defined_names(reference) & used_names(tests)))
+
+
+def is_builtin(name: str) -> bool:
+    """Whether a name is one of Python's own."""
+    return name in vars(builtins)
