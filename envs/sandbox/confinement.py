@@ -64,6 +64,8 @@ class Confinement:
         self._filter = seccomp.instructions(machine)
         self._world = setup["world"]
         self._user = setup["user"]
+        # Processes of the worker's that count too where it is the same user: itself, and who waits for it outside.
+        self._num_own = 0 if self._user else 1 if setup["means"] == "bubblewrap" else 2
         self._self = os.pidfd_open(os.getpid())
         kernel.drop_bounding_capabilities()
 
@@ -94,7 +96,6 @@ class Confinement:
         if self.landlock:
             files = self._world["readable"], self._world["devices"]
             kernel.restrict_files(*files, request["scratch"], self.landlock)
-        # The worker counts too where it is the same user.
-        most = request["processes"] + (0 if self._user else 1)
+        most = request["processes"] + self._num_own
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
         seccomp.install(self._filter)

@@ -21,7 +21,7 @@ class Limits:
             a second.
         disk_mb: of files in the scratch folder, all together.
         file_mb: of one file.
-        processes: processes and threads at a time, the program itself included.
+        processes: processes and threads at a time, the program itself included; not limited without a sandbox.
         open_files: open files, each process.
         output_kb: of standard output, and as much of standard error.
     """

@@ -1,4 +1,4 @@
-"""Verifiers: is an answer right? Each is a module with a function `verify` that returns a `Verdict`."""
+"""Verifiers: was a problem solved?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Verdict:
     """What a verifier found.
 
     Attributes:
-        score: from 0.0 to 1.0.
-        passed: whether the answer is right.
-        reason: why, in one line.
+        score: from 0 (wrong) to 1 (right).
+        passed: whether it is right.
+        reason: why, in a few words.
     """
 
     score: float
