@@ -19,13 +19,13 @@ from rich.table import Table
 from envs.code_problems.datasets import SPLITS, MissingSplitError, read
 from envs.code_problems.generator import DIFFICULTIES, generate, task_name
 from envs.code_problems.mutations import altered, changed
-from envs.code_problems.problems import Problem, time_limits
+from envs.code_problems.problems import Problem
+from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
 from envs.progress import track
-from envs.sandbox import CHOICES, MOST_AT_A_TIME, Limits, means
-from envs.verifiers.unit_tests import verify
+from envs.sandbox import CHOICES, MOST_AT_A_TIME, means
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ def main(config: CheckConfig) -> int:
     """Checks all problems and prints the counts. Returns 1 if a problem is not usable."""
     chosen = means(config.sandbox)
     problems = _problems(config)
-    limits = time_limits(config.time_limit)
     with ThreadPoolExecutor(MOST_AT_A_TIME) as pool:
-        futures = [pool.submit(check, problem, config.changes, limits, chosen) for problem in problems]
+        futures = [pool.submit(check, problem, config.changes, config.time_limit, chosen) for problem in problems]
         outcomes = [future.result() for future in track(futures, "problems")]
     unusable = [outcome for outcome in outcomes if outcome.trouble]
     alterable = [outcome for outcome in outcomes if outcome.has_altered]
@@ -81,29 +80,30 @@ def main(config: CheckConfig) -> int:
     return int(bool(unusable))
 
 
-def check(problem: Problem, changes: int, limits: Limits, sandbox: str) -> Outcome:
+def check(problem: Problem, changes: int, seconds: int, sandbox: str) -> Outcome:
     """Runs a problem's reference and wrong versions of it.
 
     Args:
         problem: the problem.
         changes: how many single changes to try.
-        limits: for each program.
+        seconds: of processor time, for each program.
         sandbox: what confines programs.
     """
+    problem = without_wrong_examples(problem, seconds, sandbox)
 
-    def passes(program: str) -> str:
-        verdict = verify(f"{problem.preamble}\n{program}", problem.tests, limits, names=problem.names, sandbox=sandbox)
+    def trouble(program: str) -> str:
+        verdict = run_tests(problem, program, seconds, sandbox).verdict()
         return "" if verdict.passed else verdict.reason
 
     if not problem.names:
         return Outcome(problem, "the tests use nothing that the reference defines")
-    if trouble := passes(problem.reference):
-        return Outcome(problem, f"the reference fails: {trouble}")
+    if found := trouble(problem.reference):
+        return Outcome(problem, f"the reference fails: {found}")
     wrong = altered(problem)
-    if wrong is not None and not passes(wrong):
+    if wrong is not None and not trouble(wrong):
         return Outcome(problem, "the tests hold for other values too", has_altered=True)
     programs = list(islice(changed(problem), changes))
-    failed = sum(bool(passes(program)) for program in programs)
+    failed = sum(bool(trouble(program)) for program in programs)
     return Outcome(problem, "", wrong is not None, len(programs), failed)
 
 

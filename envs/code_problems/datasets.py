@@ -145,6 +145,7 @@ def _human_eval(row: Mapping[str, Any]) -> Problem:
         public=tuple(_examples(asked[0], entry)),
         hidden=(f"{row['test']}\n\ncheck({entry})",),
         reference=row["prompt"] + row["canonical_solution"],
+        examples=True,
     )
 
 
@@ -160,7 +161,8 @@ def _examples(function: ast.FunctionDef, entry: str) -> Iterator[str]:
             called = ast.parse(example.source.strip(), mode="eval")
         except (SyntaxError, ValueError):
             continue
-        if entry in used_names([called]):
+        call = called.body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == entry:
             yield f"assert {example.source.strip()} == {example.want.strip()}"
 
 

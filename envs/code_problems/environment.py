@@ -26,12 +26,13 @@ import gymnasium
 from envs.code_problems.datasets import SPLITS, read
 from envs.code_problems.generator import DIFFICULTIES, generate, task_name
 from envs.code_problems.players import OraclePlayer, RandomPlayer
-from envs.code_problems.problems import Problem, time_limits
+from envs.code_problems.problems import Problem
+from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.sandbox import CHOICES, means
 from envs.types import Info, Player, TextEnv
-from envs.verifiers.unit_tests import Examination, examine
+from envs.verifiers.unit_tests import Examination
 
 _FENCED = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 _MOST_FAILURES = 3
@@ -112,6 +113,8 @@ class CodeProblems(TextEnv):
         if self.config.data:
             read_problems = read(self.config.data, self.config.split, self.config.public_tests)
             self._problems = {problem.name: problem for problem in read_problems}
+        self._digest = hashlib.sha256(repr(sorted(self._problems.items())).encode()).hexdigest()[:12]
+        self._cleaned: set[str] = set()
         self._problem: Problem | None = None
         self._said = ""
         self._turns = 0
@@ -140,9 +143,8 @@ class CodeProblems(TextEnv):
         confined = f"programs run in: {self._means}"
         if not self._problems:
             return f"generated problems of difficulty {self.config.difficulty}, split {self.config.split}; {confined}"
-        digest = hashlib.sha256(repr(sorted(self._problems.items())).encode()).hexdigest()[:12]
-        source = Path(self.config.data).name
-        return f"{len(self._problems)} problems of {source}, split {self.config.split}, hash {digest}; {confined}"
+        of = f"{Path(self.config.data).name}, split {self.config.split}, hash {self._digest}"
+        return f"{len(self._problems)} problems of {of}; {confined}"
 
     @property
     def problem(self) -> Problem:
@@ -193,7 +195,7 @@ class CodeProblems(TextEnv):
         if self._won or self._lost or self._truncated:
             return self._said, 0.0, self._won or self._lost, self._truncated, self._info()
         self._turns += 1
-        examination = self._examine(problem, program_of(action))
+        examination = run_tests(problem, program_of(action), self.config.time_limit, self._means)
         shown = len(problem.public)
         if examination.passed(0, shown):
             self._won = examination.passed()
@@ -222,6 +224,9 @@ class CodeProblems(TextEnv):
             close = difflib.get_close_matches(task, self._problems, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise InputError(f"split {self.config.split} of {self.config.data} has no problem {task!r}.{hint}")
+        if task not in self._cleaned:
+            self._problems[task] = without_wrong_examples(self._problems[task], self.config.time_limit, self._means)
+            self._cleaned.add(task)
         return self._problems[task]
 
     def _ask(self, problem: Problem) -> str:
@@ -231,11 +236,6 @@ class CodeProblems(TextEnv):
         else:
             lines.append(f"It should define {' and '.join(problem.names)}.")
         return "\n".join(lines)
-
-    def _examine(self, problem: Problem, program: str) -> Examination:
-        limits = time_limits(self.config.time_limit)
-        text = f"{problem.preamble}\n{program}" if problem.preamble else program
-        return examine(text, problem.tests, limits, names=problem.names, sandbox=self._means)
 
     def _info(self) -> Info:
         problem = self.problem

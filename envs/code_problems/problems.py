@@ -7,8 +7,6 @@ import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from envs.sandbox import Limits
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -24,6 +22,7 @@ class Problem:
         public: tests that are shown.
         hidden: tests that are not.
         reference: a program that passes.
+        examples: whether the public tests are examples of the text, which may be wrong.
     """
 
     name: str
@@ -35,19 +34,12 @@ class Problem:
     public: tuple[str, ...]
     hidden: tuple[str, ...]
     reference: str
+    examples: bool = False
 
     @property
     def tests(self) -> list[str]:
         """All tests for the verifier, the public ones first."""
         return [*([self.setting_up] if self.setting_up else []), *self.public, *self.hidden]
-
-
-def time_limits(seconds: int) -> Limits:
-    """Returns the limits of a program that may use some seconds of processor time.
-
-    The clock on the wall allows more: on a busy machine a right program should not count as wrong.
-    """
-    return Limits(wall_seconds=4.0 * seconds, cpu_seconds=seconds)
 
 
 def defined_names(tree: ast.Module) -> set[str]:

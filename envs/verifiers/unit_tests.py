@@ -71,6 +71,16 @@ class Examination:
         end = self.count if last is None else last
         return len(self.results) >= end and all(result.passed for result in self.results[first:end])
 
+    def verdict(self) -> Verdict:
+        """Passed if all tests hold; the score is the share of them that do."""
+        if self.passed():
+            return Verdict(1.0, True, f"all {self.count} tests hold")
+        held = sum(result.passed for result in self.results)
+        failed = next((result for result in self.results if not result.passed), None)
+        told = [f"{_first_line(failed.source)}: {_first_line(failed.message)}"] if failed else []
+        why = "; ".join([*told, *([self.stopped] if self.stopped else [])])
+        return Verdict(held / self.count, False, f"{held} of {self.count} tests hold; {why}")
+
 
 def verify(
     program: str,
@@ -97,15 +107,7 @@ def verify(
         InputError: the tests are not Python or test nothing, or nothing that confines programs works here.
         SandboxError: the sandbox itself broke, twice.
     """
-    examination = examine(program, tests, limits, names=names, sandbox=sandbox)
-    held = sum(result.passed for result in examination.results)
-    score = held / examination.count
-    if examination.passed():
-        return Verdict(1.0, True, f"all {examination.count} tests hold")
-    failed = next((result for result in examination.results if not result.passed), None)
-    told = [f"{_first_line(failed.source)}: {_first_line(failed.message)}"] if failed else []
-    why = "; ".join(told + [examination.stopped] * bool(examination.stopped))
-    return Verdict(score, False, f"{held} of {examination.count} tests hold; {why}")
+    return examine(program, tests, limits, names=names, sandbox=sandbox).verdict()
 
 
 def examine(

@@ -16,7 +16,7 @@ from envs.sandbox import Limits, SandboxResult
 from tests.envs.sandbox.hostile import ENDINGS, PROGRAMS, numbers
 from tests.envs.sandbox.processes import below
 
-LIMITS = Limits(wall_seconds=1.5, cpu_seconds=1, memory_mb=256, output_kb=64)
+LIMITS = Limits(wall_seconds=1.0, cpu_seconds=1, memory_mb=256, output_kb=64)
 SECRET = "secret-of-the-host-7391"
 
 

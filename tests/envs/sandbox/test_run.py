@@ -19,7 +19,7 @@ from envs.errors import InputError
 from envs.sandbox import Limits, launch, pool, seccomp
 from tests.envs.sandbox.processes import below
 
-SETTINGS = settings(max_examples=20, deadline=None)
+SETTINGS = settings(max_examples=10, deadline=None)
 
 
 @pytest.fixture(scope="module", params=[*sandbox.MEANS, "unsafe"])
