@@ -91,6 +91,8 @@ class CodeProblems(TextEnv):
         "oracle": lambda env, seed: OraclePlayer(_problem_of(env)),
     }
     free_text: ClassVar[bool] = True
+    # A step waits for processes.
+    in_process: ClassVar[bool] = False
     instructions: ClassVar[str] = (
         "You solve programming problems in Python. Answer with a complete program, alone or in a ```python block, that"
         " defines what is asked for. Use the standard library only. If a test fails you are told and can try again."

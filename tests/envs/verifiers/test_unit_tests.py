@@ -252,6 +252,7 @@ def test_what_tests_can_do_with_a_program():
     [
         ("assert identity(1) == 2", "identity(1) is 1, expected 2"),
         ("assert identity(1) > 2", "the assertion does not hold"),
+        ("assert identity(fail) == 1", "identity(fail) is <function fail>, expected 1"),
         ("assert identity(1) > 2, 'too small'", "the assertion does not hold: too small"),
         ("assert fail('exit')", "the program raised SystemExit: no"),
         ("assert absent(1)", "NameError: name 'absent' is not defined"),
