@@ -10,7 +10,7 @@ strongest means that works here:
 In both, every program has a process namespace and a scratch folder of its own, no capabilities, an allow-list of
 system calls (seccomp) and Landlock where the kernel has it. Where neither works nothing runs, unless
 `sandbox="unsafe"` says so: then there are limits, but no walls. Programs may use the standard library, fork and start
-threads; they cannot start other programs.
+threads; they cannot open sockets, start other programs or use the locks of `multiprocessing`.
 
 What remains: a bug in the kernel that an allowed system call reaches, and what processors leak by their timing.
 """
