@@ -1,0 +1,144 @@
+"""The process that compares formulas: it hands each pair to a child of its own and kills the child at the deadline.
+
+Run as a script with two pipes: lines of JSON, `["reference", "answer"]`, come in; `"same"`, `"different"` or what went
+wrong goes out. The parent part imports sympy once and never touches an answer; children are forks of it, so that a new
+one after a kill costs milliseconds. A child may use `CPU_SECONDS` of processor time for a pair, `WALL_SECONDS` in all
+and `MEMORY_BYTES` of memory. Processor time is what counts, so that a busy machine makes no answer wrong.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import BinaryIO, NamedTuple
+
+CPU_SECONDS = 4
+WALL_SECONDS = 60.0
+MEMORY_BYTES = 2 << 30
+_PR_SET_PDEATHSIG = 1
+_IDLE_SECONDS = 5.0
+
+
+class _Child(NamedTuple):
+    identifier: int
+    requests: BinaryIO
+    answers: int
+
+
+def main() -> None:
+    """Answers requests until the input ends or the calling process is gone."""
+    from envs.verifiers.math_answer.symbolic import same_formula
+
+    # The first comparison fills caches that every child then inherits.
+    same_formula(r"\frac{x^2}{2}+\sqrt{2}", r"\sqrt{2}+\frac{1}{2}x^2")
+    caller = os.getppid()
+    child: _Child | None = None
+    incoming = sys.stdin.buffer
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while True:
+        while not select.select([incoming], [], [], _IDLE_SECONDS)[0]:
+            if os.getppid() != caller:
+                return
+        line = incoming.readline()
+        if not line:
+            return
+        child = child or _fork()
+        answer, alive = _ask(child, line)
+        if not alive:
+            _bury(child)
+            child = None
+        sys.stdout.write(f"{json.dumps(answer)}\n")
+        sys.stdout.flush()
+
+
+def _ask(child: _Child, line: bytes) -> tuple[str, bool]:
+    """Returns the child's answer, or what went wrong, and whether the child can go on."""
+    try:
+        child.requests.write(line)
+        child.requests.flush()
+    except BrokenPipeError:
+        return "the comparison ended unexpectedly", False
+    deadline = time.monotonic() + WALL_SECONDS
+    received = b""
+    while not received.endswith(b"\n"):
+        if not select.select([child.answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return f"the comparison took more than {WALL_SECONDS:g} s", False
+        part = os.read(child.answers, 4096)
+        if not part:
+            return _cause(child), False
+        received += part
+    return json.loads(received), True
+
+
+def _cause(child: _Child) -> str:
+    _, status = os.waitpid(child.identifier, os.WNOHANG | os.WUNTRACED)
+    for _ in range(100):
+        if status:
+            break
+        time.sleep(0.01)
+        _, status = os.waitpid(child.identifier, os.WNOHANG)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return f"the comparison took more than {CPU_SECONDS} s of processor time"
+    return "the comparison ended unexpectedly"
+
+
+def _bury(child: _Child) -> None:
+    try:
+        os.kill(child.identifier, signal.SIGKILL)
+        os.waitpid(child.identifier, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    child.requests.close()
+    os.close(child.answers)
+
+
+def _fork() -> _Child:
+    request_read, request_write = os.pipe()
+    answer_read, answer_write = os.pipe()
+    identifier = os.fork()
+    if identifier == 0:
+        os.close(request_write)
+        os.close(answer_read)
+        # What the libraries print must not get into the answers.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        try:
+            _serve(os.fdopen(request_read, "rb"), answer_write)
+        finally:
+            os._exit(0)
+    os.close(request_read)
+    os.close(answer_write)
+    return _Child(identifier, os.fdopen(request_write, "wb"), answer_read)
+
+
+def _serve(requests: BinaryIO, answers: int) -> None:
+    from envs.verifiers.math_answer.comparison import same
+    from envs.verifiers.math_answer.symbolic import same_formula
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in requests:
+        reference, answer = json.loads(line)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = int(used.ru_utime + used.ru_stime) + 1 + CPU_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+        try:
+            found = "same" if same(reference, answer, same_formula) else "different"
+        except MemoryError:
+            found = "the comparison needs too much memory"
+        except Exception as error:  # anything that the libraries stumble over says that the answer cannot be read
+            found = f"it cannot be compared ({type(error).__name__})"
+        os.write(answers, f"{json.dumps(found)}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The calling side of `server`: a few servers, shared by all threads, replaced when they die.
+
+Nothing here depends on signals or on the main thread. A process that forks leaves the servers to its parent.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from envs.verifiers.math_answer.server import WALL_SECONDS
+
+_SCRIPT = Path(__file__).with_name("server.py")
+_GRACE_SECONDS = 10.0
+_START_SECONDS = 120.0
+
+
+class _Server:
+    """One server process."""
+
+    def __init__(self) -> None:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        self._process = subprocess.Popen(
+            [sys.executable, str(_SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            # Libraries of linear algebra reserve memory for each thread.
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        if self._line(_START_SECONDS) != b"ready\n":
+            self.close()
+            raise RuntimeError("the process that compares formulas did not start; is math-verify installed?")
+
+    def ask(self, reference: str, answer: str) -> str | None:
+        """Returns the server's answer, or None if it died or is stuck."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{json.dumps([reference, answer])}\n".encode())
+        except BrokenPipeError:
+            return None
+        line = self._line(WALL_SECONDS + _GRACE_SECONDS)
+        return str(json.loads(line)) if line else None
+
+    def close(self) -> None:
+        """Kills the server; its child dies with it."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def _line(self, seconds: float) -> bytes:
+        assert self._process.stdout is not None
+        deadline = time.monotonic() + seconds
+        received = b""
+        while not received.endswith(b"\n"):
+            ready = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]
+            part = os.read(self._process.stdout.fileno(), 4096) if ready else b""
+            if not part:
+                return b""
+            received += part
+        return received
+
+
+class _Pool:
+    """The servers that are idle, at most one for each core in all."""
+
+    def __init__(self) -> None:
+        self._places = threading.Semaphore(max(1, min(8, os.cpu_count() or 1)))
+        self._lock = threading.Lock()
+        self._idle: list[_Server] = []
+
+    def ask(self, reference: str, answer: str) -> str:
+        with self._places:
+            for _ in range(2):
+                with self._lock:
+                    server = self._idle.pop() if self._idle else None
+                server = server or _Server()
+                try:
+                    found = server.ask(reference, answer)
+                except BaseException:
+                    server.close()
+                    raise
+                if found is not None:
+                    with self._lock:
+                        self._idle.append(server)
+                    return found
+                server.close()
+            return "the comparison ended unexpectedly, twice"
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for server in idle:
+            server.close()
+
+
+_pool = _Pool()
+
+
+def _forget() -> None:
+    """In a forked child: the servers belong to the parent."""
+    global _pool
+    _pool = _Pool()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(lambda: _pool.close())
+
+
+def ask(reference: str, answer: str) -> str:
+    """Compares two formulas in another process.
+
+    Args:
+        reference: the right answer, cleaned.
+        answer: the answer in question, cleaned.
+
+    Returns:
+        "same", "different", or why it could not be decided.
+
+    Raises:
+        RuntimeError: no server can be started, which is a fault of the installation and not of an answer.
+    """
+    return _pool.ask(reference, answer)
