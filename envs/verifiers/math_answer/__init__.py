@@ -1,22 +1,22 @@
 r"""Is an answer to a mathematical problem right? Rules first, then math-verify in a process that can be killed.
 
 `extraction` says which part of a text is the answer, `comparison` when two answers say the same. What can be decided by
-these rules alone (numbers, fractions, lists of them, words, choices) is decided here at once; formulas go to a worker
-process (`server`), which runs the same comparison with math-verify for what is left. Answers come from a model: any
-text gives a verdict, in bounded time and memory, from any thread. Left out: judging units into each other, and proofs.
+these rules alone (numbers, fractions, lists of them, words, choices) is decided here at once; formulas go to a process
+(`envs.verifiers.processes`), which runs the same comparison with math-verify for what is left. Answers come from a
+model: any text gives a verdict, in bounded time and memory, from any thread. Left out: converting units, and proofs.
 """
 
 from __future__ import annotations
 
 import re
 
-from envs.verifiers import Verdict
-from envs.verifiers.math_answer import workers
+from envs.verifiers import Verdict, processes
 from envs.verifiers.math_answer.comparison import UndecidedError, decimal_comma, same
 from envs.verifiers.math_answer.extraction import MAX_ANSWER, Final, final_answer, is_bare
 from envs.verifiers.math_answer.units import FUNCTIONS
 from envs.verifiers.math_answer.writing import MAX_DEPTH, clean, depth
 
+_COMPARE = "envs.verifiers.math_answer.symbolic:compare"
 _CHOICE = re.compile(r"\(?([A-J])\)?\.?")
 _CHOICE_SAID = re.compile(r"\(([A-J])\)|(?:answer|choice|option)(?:\s+is)?\s*:?\s*\**\(?([A-J])\b|\b([A-J])[\s.)*]*\Z")
 _MARKUP = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
@@ -93,10 +93,10 @@ def _compare(found: Final, wanted: Final) -> Verdict:
         return _verdict(same(ours, theirs, _undecided), theirs, ours)
     except UndecidedError:
         pass
-    said = workers.ask(ours, theirs)
-    if said not in ("same", "different"):
-        return _wrong(said)
-    return _verdict(said == "same", theirs, ours)
+    try:
+        return _verdict(bool(processes.call(_COMPARE, ours, theirs)), theirs, ours)
+    except processes.FailedCallError as error:
+        return _wrong(str(error))
 
 
 def _undecided(reference: str, answer: str) -> bool:

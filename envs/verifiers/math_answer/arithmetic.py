@@ -1,8 +1,8 @@
 r"""Exact arithmetic on numbers as people and LaTeX write them, with limits.
 
 Understood are numbers (`3`, `.5`, `1.5e3`), `+ - * / : ^ **`, brackets and braces, `\frac`, `\cdot`, `\times` and
-`\div`. Everything else, two numbers side by side (`2\frac{1}{2}`) among it, is not arithmetic here. Nothing is ever computed
-that would be longer than `MAX_BITS`, so that towers of powers cost nothing.
+`\div`. Everything else, two numbers side by side (`2\frac{1}{2}`) among it, is not arithmetic here. Nothing is
+ever computed that would be longer than `MAX_BITS`, so that towers of powers cost nothing.
 """
 
 from __future__ import annotations

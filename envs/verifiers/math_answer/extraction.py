@@ -22,7 +22,8 @@ _MAX_JOINED = 100
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?P<single>[^\s\\{}$]+))")
 _JOINER = re.compile(
-    r"(?:[\s,;$~]|\\(?:q?quad|[,;:! ()\[\]])|\\(?:text|textrm|mathrm|mbox)\s*\{\s*,?\s*(?:and|or)\s*,?\s*\}|and\b|or\b)*"
+    r"(?:[\s,;$~]|\\(?:q?quad|[,;:! ()\[\]])|\\(?:text|textrm|mathrm|mbox)\s*\{\s*,?\s*(?:and|or)"
+    r"\s*,?\s*\}|and\b|or\b)*"
 )
 _JOINS = re.compile(r"(?<!\\)[,;]|and|or")
 _HASHES = re.compile(r"####[^\S\n]*([^\n]*)")

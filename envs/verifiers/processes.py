@@ -1,6 +1,7 @@
-"""The calling side of `server`: a few servers, shared by all threads, replaced when they die.
+"""Calls in processes that can be killed: the calling side of `process_server`.
 
-Nothing here depends on signals or on the main thread. A process that forks leaves the servers to its parent.
+There are a few servers, shared by all threads and replaced when they die. Nothing here depends on signals or on the
+main thread. A process that forks leaves the servers to its parent.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from envs.verifiers.math_answer.server import WALL_SECONDS
+from envs.verifiers.process_server import WALL_SECONDS
 
-_SCRIPT = Path(__file__).with_name("server.py")
+_SCRIPT = Path(__file__).with_name("process_server.py")
 _GRACE_SECONDS = 10.0
 _START_SECONDS = 120.0
 
@@ -40,17 +42,20 @@ class _Server:
         )
         if self._line(_START_SECONDS) != b"ready\n":
             self.close()
-            raise RuntimeError("the process that compares formulas did not start; is math-verify installed?")
+            raise RuntimeError("the process that checks answers did not start.")
 
-    def ask(self, reference: str, answer: str) -> str | None:
+    def ask(self, request: bytes) -> dict[str, Any] | None:
         """Returns the server's answer, or None if it died or is stuck."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(f"{json.dumps([reference, answer])}\n".encode())
+            # More than a pipe holds is written in parts.
+            left = memoryview(request)
+            while left:
+                left = left[self._process.stdin.write(left) or 0 :]
         except BrokenPipeError:
             return None
         line = self._line(WALL_SECONDS + _GRACE_SECONDS)
-        return str(json.loads(line)) if line else None
+        return dict(json.loads(line)) if line else None
 
     def close(self) -> None:
         """Kills the server; its child dies with it."""
@@ -82,14 +87,14 @@ class _Pool:
         self._lock = threading.Lock()
         self._idle: list[_Server] = []
 
-    def ask(self, reference: str, answer: str) -> str:
+    def ask(self, request: bytes) -> dict[str, Any]:
         with self._places:
             for _ in range(2):
                 with self._lock:
                     server = self._idle.pop() if self._idle else None
                 server = server or _Server()
                 try:
-                    found = server.ask(reference, answer)
+                    found = server.ask(request)
                 except BaseException:
                     server.close()
                     raise
@@ -98,7 +103,7 @@ class _Pool:
                         self._idle.append(server)
                     return found
                 server.close()
-            return "the comparison ended unexpectedly, twice"
+            return {"failure": "the process that checks it died twice"}
 
     def close(self) -> None:
         with self._lock:
@@ -120,17 +125,28 @@ os.register_at_fork(after_in_child=_forget)
 atexit.register(lambda: _pool.close())
 
 
-def ask(reference: str, answer: str) -> str:
-    """Compares two formulas in another process.
+class FailedCallError(Exception):
+    """The call gave no result; the message says why: too slow, too much memory, an exception, a crash."""
+
+
+def call(function: str, *arguments: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Calls a function in another process, with limits on time and memory.
 
     Args:
-        reference: the right answer, cleaned.
-        answer: the answer in question, cleaned.
+        function: "module:function"; the module must be trusted, the arguments need not be.
+        *arguments: what JSON can hold.
 
     Returns:
-        "same", "different", or why it could not be decided.
+        What the function returned, as JSON has it.
 
     Raises:
-        RuntimeError: no server can be started, which is a fault of the installation and not of an answer.
+        FailedCallError: there is no result.
+        RuntimeError: no process can be started or the module cannot be imported: a fault of the installation, not of
+            an answer.
     """
-    return _pool.ask(reference, answer)
+    answer = _pool.ask(f"{json.dumps([function, *arguments])}\n".encode())
+    if "fault" in answer:
+        raise RuntimeError(f"{function} cannot be called: {answer['fault']}")
+    if "failure" in answer:
+        raise FailedCallError(answer["failure"])
+    return answer["result"]

@@ -1,14 +1,16 @@
-"""The process that compares formulas: it hands each pair to a child of its own and kills the child at the deadline.
+"""The process that runs what may hang: it hands each call to a child of its own and kills the child at the deadline.
 
-Run as a script with two pipes: lines of JSON, `["reference", "answer"]`, come in; `"same"`, `"different"` or what went
-wrong goes out. The parent part imports sympy once and never touches an answer; children are forks of it, so that a new
-one after a kill costs milliseconds. A child may use `CPU_SECONDS` of processor time for a pair, `WALL_SECONDS` in all
-and `MEMORY_BYTES` of memory. Processor time is what counts, so that a busy machine makes no answer wrong.
+Run as a script with two pipes. Lines of JSON, `["module:function", arguments...]`, come in; `{"result": ...}` or
+`{"failure": "..."}` goes out, or `{"fault": "..."}` if the module cannot be imported. The parent part imports the
+module once and never touches an argument; children are forks of it, so that a new one after a kill costs milliseconds.
+A child may use `CPU_SECONDS` of processor time for a call, `WALL_SECONDS` in all and `MEMORY_BYTES` of memory.
+Processor time is what counts, so that a busy machine makes no answer wrong.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -16,7 +18,7 @@ import select
 import signal
 import sys
 import time
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 CPU_SECONDS = 4
 WALL_SECONDS = 60.0
@@ -32,11 +34,7 @@ class _Child(NamedTuple):
 
 
 def main() -> None:
-    """Answers requests until the input ends or the calling process is gone."""
-    from envs.verifiers.math_answer.symbolic import same_formula
-
-    # The first comparison fills caches that every child then inherits.
-    same_formula(r"\frac{x^2}{2}+\sqrt{2}", r"\sqrt{2}+\frac{1}{2}x^2")
+    """Answers calls until the input ends or the calling process is gone."""
     caller = os.getppid()
     child: _Child | None = None
     incoming = sys.stdin.buffer
@@ -49,6 +47,16 @@ def main() -> None:
         line = incoming.readline()
         if not line:
             return
+        module = str(json.loads(line)[0]).partition(":")[0]
+        if module not in sys.modules and child is not None:
+            _bury(child)
+            child = None
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            sys.stdout.write(f"{json.dumps({'fault': str(error)})}\n")
+            sys.stdout.flush()
+            continue
         child = child or _fork()
         answer, alive = _ask(child, line)
         if not alive:
@@ -58,21 +66,21 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _ask(child: _Child, line: bytes) -> tuple[str, bool]:
+def _ask(child: _Child, line: bytes) -> tuple[dict[str, Any], bool]:
     """Returns the child's answer, or what went wrong, and whether the child can go on."""
     try:
         child.requests.write(line)
         child.requests.flush()
     except BrokenPipeError:
-        return "the comparison ended unexpectedly", False
+        return {"failure": "the process that checks it ended unexpectedly"}, False
     deadline = time.monotonic() + WALL_SECONDS
     received = b""
     while not received.endswith(b"\n"):
         if not select.select([child.answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            return f"the comparison took more than {WALL_SECONDS:g} s", False
+            return {"failure": f"checking it took more than {WALL_SECONDS:g} s"}, False
         part = os.read(child.answers, 4096)
         if not part:
-            return _cause(child), False
+            return {"failure": _cause(child)}, False
         received += part
     return json.loads(received), True
 
@@ -85,8 +93,8 @@ def _cause(child: _Child) -> str:
         time.sleep(0.01)
         _, status = os.waitpid(child.identifier, os.WNOHANG)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-        return f"the comparison took more than {CPU_SECONDS} s of processor time"
-    return "the comparison ended unexpectedly"
+        return f"checking it took more than {CPU_SECONDS} s of processor time"
+    return "the process that checks it ended unexpectedly"
 
 
 def _bury(child: _Child) -> None:
@@ -120,24 +128,24 @@ def _fork() -> _Child:
 
 
 def _serve(requests: BinaryIO, answers: int) -> None:
-    from envs.verifiers.math_answer.comparison import same
-    from envs.verifiers.math_answer.symbolic import same_formula
-
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in requests:
-        reference, answer = json.loads(line)
+        name, *arguments = json.loads(line)
+        module, _, function = name.partition(":")
         used = resource.getrusage(resource.RUSAGE_SELF)
         most = int(used.ru_utime + used.ru_stime) + 1 + CPU_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
         try:
-            found = "same" if same(reference, answer, same_formula) else "different"
+            found = {"result": getattr(sys.modules[module], function)(*arguments)}
         except MemoryError:
-            found = "the comparison needs too much memory"
-        except Exception as error:  # anything that the libraries stumble over says that the answer cannot be read
-            found = f"it cannot be compared ({type(error).__name__})"
-        os.write(answers, f"{json.dumps(found)}\n".encode())
+            found = {"failure": "checking it needs too much memory"}
+        except Exception as error:  # whatever a library stumbles over says that the answer cannot be read
+            found = {"failure": f"it cannot be checked ({type(error).__name__})"}
+        data = f"{json.dumps(found)}\n".encode()
+        while data:
+            data = data[os.write(answers, data) :]
 
 
 if __name__ == "__main__":
