@@ -89,9 +89,10 @@ class _Pool:
 
     def ask(self, request: bytes) -> dict[str, Any]:
         with self._places:
-            for _ in range(2):
+            for attempt in range(2):
                 with self._lock:
-                    server = self._idle.pop() if self._idle else None
+                    # The second time a new one: whatever killed the first may have killed all.
+                    server = self._idle.pop() if self._idle and attempt == 0 else None
                 server = server or _Server()
                 try:
                     found = server.ask(request)

@@ -53,7 +53,9 @@ def verify(answer: str, reference: str) -> Verdict:
 def _reference(text: str) -> Final:
     stripped = text.strip()
     plain = not any(mark in stripped for mark in ("\\boxed", "\\fbox", "####", "$", "\\(", "\\["))
-    if plain and (is_bare(stripped) or len(stripped.split()) <= 5):
+    # "June 20" and "12 apples" are answers as they stand, "The answer is 20" is a sentence with one.
+    short = len(stripped.split()) <= 5 and not re.search(r"\b(?:answer|is|are|equals)\b|:\s", stripped, re.IGNORECASE)
+    if plain and (is_bare(stripped) or short):
         return Final(stripped, formula=False)
     return final_answer(text) or Final(stripped[: MAX_ANSWER + 1], formula=False)
 
