@@ -222,7 +222,9 @@ def test_any_text_gets_a_verdict(text: str):
 HOSTILE = {
     "tower": "9**9**9**9",
     "tower in LaTeX": r"\boxed{9^{9^{9^{9}}}}",
-    "tower that hung math-verify": r"\boxed{\dfrac{5^{\left(5^{\left(5^{\left(5^5\right)}\right)} - 4\right)} - 5}{16}}",
+    "a tower that hung math-verify": (
+        r"\boxed{\dfrac{5^{\left(5^{\left(5^{\left(5^5\right)}\right)} - 4\right)} - 5}{16}}"
+    ),
     "factorials": r"\boxed{((((9!)!)!)!)!}",
     "long expansion": r"\boxed{(x+1)^{100000}}",
     "product": r"\boxed{\prod_{i=1}^{10^9} i}",
