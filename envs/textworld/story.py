@@ -21,10 +21,8 @@ _BANNER = re.compile(r"\A(?:[ _|/\\$<>]*\n)*")
 _STATUS = re.compile(r"\s*>?[ ]{20,}-= [^\n]*\Z")
 _MENU = re.compile(r"\s*Would you like to RESTART,.*\Z", re.DOTALL)
 _PROMPT = re.compile(r"\s*>\s*\Z")
-_OUTSIDE = frozenset(
-    ("quit", "q", "restart", "restore", "save", "undo", "script", "transcript", "noscript", "unscript")
-)
-_DEBUGGING = frozenset(("print_state", "enable", "disable", "restrict"))
+_OUTSIDE = frozenset(("quit", "q", "restart", "restore", "save", "undo", "script", "noscript", "unscript"))
+_DEBUGGING = frozenset(("transcript", "print_state", "enable", "disable", "restrict"))
 _UNKNOWN = "That's not a verb I recognise."
 _ONE_AT_A_TIME = "One command at a time, please."
 _MOST_CHARACTERS = 150
