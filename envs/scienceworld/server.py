@@ -127,7 +127,11 @@ class Server:
         started = time.monotonic()
         try:
             answer = getattr(self._simulator, name)(*arguments)
-            return list(answer) if isinstance(answer, JavaList) else answer
+            if isinstance(answer, JavaList):
+                content = list(answer)
+                self._gateway.detach(answer)
+                return content
+            return answer
         except (Py4JError, OSError) as error:
             late = time.monotonic() - started >= self._deadline
             raise self._failed(f"to {name}", error, late) from error
@@ -175,11 +179,13 @@ class Server:
         from py4j.java_gateway import GatewayParameters, JavaGateway
         from py4j.protocol import Py4JError
 
-        # py4j tells the root logger, which prints it, what it raises too. Its own logger gets it instead.
-        logger = logging.getLogger("py4j")
-        logger.addHandler(logging.NullHandler())
-        java_gateway.logging = logger
-        parameters = GatewayParameters(port=port, auth_token=key, read_timeout=self._deadline)
+        # What py4j raises it also logs, some of it to the root logger, which prints it.
+        java_gateway.logging = logging.getLogger("py4j")
+        java_gateway.logging.setLevel(logging.CRITICAL + 1)
+        # Left to itself py4j lets go of Java's objects from finalizers, which may run when Java is long dead.
+        parameters = GatewayParameters(
+            port=port, auth_token=key, read_timeout=self._deadline, enable_memory_management=False
+        )
         self._gateway = JavaGateway(gateway_parameters=parameters)
         try:
             self._simulator = self._gateway.jvm.scienceworld.runtime.pythonapi.PythonInterface()
