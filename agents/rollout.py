@@ -1,18 +1,21 @@
 """Playing episodes: the loop between a policy and many environments.
 
-All running episodes are asked for a reply together; when one ends, the next waiting one takes its place. A failing
-environment is data, not a crash: its episode ends with the error on it, and the others go on.
+All running episodes are asked for a reply together, and what they say is played together, in this process or in a pool
+of worker processes; when one ends, the next waiting one takes its place. A failing environment is data, not a crash:
+its episode ends with the error on it, and the others go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from agents.parsing import parse
 from agents.types import Episode, EpisodeKey, Group, Policy, Reply, StopReason, Turn
-from envs.errors import InputError
+from envs.pool import Pooled
 from envs.types import Info, TextEnv
+from envs.worlds import Answer, Failure, LocalWorlds, Start, Worlds
 
 
 @dataclass(slots=True)
@@ -37,10 +40,11 @@ def rollout(
     """Plays one episode for each key.
 
     Args:
-        make_env: makes an environment; at most `batch` are made, each plays one episode after another.
+        make_env: makes an environment; at most `batch` are made, each plays one episode after another. Or an
+            `envs.pool.Pooled`: then the episodes are played in its pool.
         policy: what plays.
         keys: the episodes.
-        batch: how many run at a time. Results do not depend on it.
+        batch: how many run at a time, if a pool has room for as many. Results do not depend on it.
         ended: called with each episode as soon as it has ended.
         policy_version: number of weight updates the policy has seen, noted on each episode.
         stop: asked before each turn; when it says True, the episodes that still run or wait are left out.
@@ -51,7 +55,8 @@ def rollout(
     Raises:
         InputError: the environment refuses its configuration or a task.
     """
-    return _Rollout(make_env, policy, keys, ended, policy_version).play(batch, stop)
+    worlds = make_env if isinstance(make_env, Pooled) else LocalWorlds(make_env)
+    return _Rollout(worlds, policy, keys, ended, policy_version).play(batch, stop)
 
 
 def group(episodes: Sequence[Episode]) -> list[Group]:
@@ -68,42 +73,47 @@ class _Rollout:
 
     def __init__(
         self,
-        make_env: Callable[[], TextEnv],
+        worlds: Worlds,
         policy: Policy,
         keys: Sequence[EpisodeKey],
         ended: Callable[[Episode], None] | None,
         policy_version: int,
     ) -> None:
-        self._make_env = make_env
+        self._worlds = worlds
         self._policy = policy
         self._report = ended
         self._episodes = [Episode(key, policy_version=policy_version) for key in keys]
-        self._envs: dict[int, TextEnv] = {}
-        self._idle: list[TextEnv] = []
         self._running: dict[int, _Running] = {}
         self._ended: set[int] = set()
-        self._session = policy.open(keys, self._envs)
+        self._session = policy.open(keys, worlds)
 
     def play(self, batch: int, stop: Callable[[], bool] | None) -> list[Episode]:
         waiting = iter(range(len(self._episodes)))
-        while not (stop is not None and stop()):
-            while len(self._running) < batch and (row := next(waiting, None)) is not None:
-                self._start(row)
-            if not self._running:
-                break
-            self._turn()
+        most = min(batch, self._worlds.capacity)
+        try:
+            while not (stop is not None and stop()):
+                while rows := list(islice(waiting, most - len(self._running))):
+                    self._start(rows)
+                if not self._running:
+                    break
+                self._turn()
+        finally:
+            self._worlds.release(set(range(len(self._episodes))) - self._ended)
         return [episode for row, episode in enumerate(self._episodes) if row in self._ended]
 
-    def _start(self, row: int) -> None:
+    def _start(self, rows: Sequence[int]) -> None:
+        """Starts episodes; one whose environment fails at once has ended."""
+        starts = self._worlds.reset({row: self._episodes[row].key.task for row in rows})
+        for row in rows:
+            start = starts[row]
+            if isinstance(start, Failure):
+                self._fail(row, start)
+            else:
+                self._begin(row, start)
+
+    def _begin(self, row: int, start: Start) -> None:
+        observation, info = start
         episode = self._episodes[row]
-        env = self._envs[row] = self._idle.pop() if self._idle else self._make_env()
-        try:
-            observation, info = env.reset(options={"task": episode.key.task})
-        except InputError:
-            raise
-        except Exception as error:  # whatever a world may raise is an episode's result, not the run's end
-            self._fail(row, error)
-            return
         episode.task_type, episode.goal = info["task_type"], info["goal"]
         self._running[row] = _Running(episode, observation, info)
 
@@ -112,16 +122,21 @@ class _Rollout:
         rows = list(self._running)
         running = [self._running[row] for row in rows]
         replies = self._session.reply(rows, [state.observation for state in running], [state.info for state in running])
+        commands = {
+            row: self._say(row, reply) for row, reply in zip(rows, replies, strict=True) if not reply.out_of_context
+        }
+        answers = self._worlds.step(commands)
         before = set(self._ended)
-        for row, reply in zip(rows, replies, strict=True):
-            self._act(row, reply)
+        for row in rows:
+            if row in commands:
+                self._take(row, answers[row])
+            else:
+                self._end(row, StopReason.CONTEXT)
         self._session.drop(sorted(self._ended - before))
 
-    def _act(self, row: int, reply: Reply) -> None:
+    def _say(self, row: int, reply: Reply) -> str:
+        """Notes the turn of a reply; returns its command."""
         state = self._running[row]
-        if reply.out_of_context:
-            self._end(row, StopReason.CONTEXT)
-            return
         parsed = parse(reply.text, self._policy.format)
         turn = Turn(
             observation=state.observation,
@@ -135,12 +150,16 @@ class _Rollout:
             logprobs=reply.logprobs,
         )
         state.episode.turns.append(turn)
-        try:
-            state.observation, reward, terminated, truncated, state.info = self._envs[row].step(parsed.action)
-        except Exception as error:  # as in _start
-            self._fail(row, error)
+        return parsed.action
+
+    def _take(self, row: int, answer: Answer | Failure) -> None:
+        """Notes what came of a row's command."""
+        if isinstance(answer, Failure):
+            self._fail(row, answer)
             return
-        turn.reward = float(reward)
+        state = self._running[row]
+        state.observation, reward, terminated, truncated, state.info = answer
+        state.episode.turns[-1].reward = float(reward)
         if terminated or truncated:
             self._end(row, _reason(terminated, state.info))
 
@@ -149,20 +168,18 @@ class _Rollout:
         state.episode.stop = reason
         state.episode.won = bool(state.info["won"])
         state.episode.final_observation = state.observation
-        self._idle.append(self._envs.pop(row))
         self._close(row)
 
-    def _fail(self, row: int, error: Exception) -> None:
+    def _fail(self, row: int, failure: Failure) -> None:
         state = self._running.pop(row, None)
         episode = self._episodes[row]
         episode.stop = StopReason.ERROR
-        episode.error = f"{type(error).__name__}: {error}"
+        episode.error = failure.cause
         episode.final_observation = "" if state is None else state.observation
-        # A world that failed once may be in any state: it is not used again.
-        self._envs.pop(row)
         self._close(row)
 
     def _close(self, row: int) -> None:
+        self._worlds.release([row])
         self._ended.add(row)
         if self._report is not None:
             self._report(self._episodes[row])

@@ -6,12 +6,13 @@ same task. All draws are keyed by `EpisodeKey` plus turn and token, so results d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from envs.types import Info, TextEnv
+from envs.types import Info
+from envs.worlds import Players
 
 
 class StopReason(StrEnum):
@@ -82,12 +83,12 @@ class Policy(Protocol):
     name: str
     format: Format
 
-    def open(self, keys: Sequence[EpisodeKey], envs: Mapping[int, TextEnv]) -> Session:
+    def open(self, keys: Sequence[EpisodeKey], players: Players) -> Session:
         """Starts a batch of conversations.
 
         Args:
             keys: row i is keyed by `keys[i]`. A row costs nothing before its first reply.
-            envs: the environment of each running row, kept up to date by the caller. Only scripted players look at it.
+            players: the environments' own players of the running rows. Only scripted policies ask them.
         """
         ...
 

@@ -38,7 +38,8 @@ from agents.policies.slots import Slots
 from agents.prompts import Manner
 from agents.types import EpisodeKey, Format, Reply
 from envs.errors import InputError
-from envs.types import Info, TextEnv
+from envs.types import Info
+from envs.worlds import Players
 
 # Tokens read in one forward pass: enough to keep any processor busy, few enough to bound the memory of the activations.
 _READ_AT_ONCE = 8192
@@ -121,7 +122,7 @@ class TransformersPolicy:
         windows = [max_context, config.max_position_embeddings, getattr(config, "sliding_window", None)]
         self.max_context = min(window for window in windows if window)
 
-    def open(self, keys: Sequence[EpisodeKey], envs: Mapping[int, TextEnv]) -> TransformersSession:
+    def open(self, keys: Sequence[EpisodeKey], players: Players) -> TransformersSession:
         """Starts a batch of conversations, row i keyed by `keys[i]`."""
         return TransformersSession(self, keys)
 

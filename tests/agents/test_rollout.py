@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from agents.rows import row
 from agents.types import Episode, EpisodeKey, Format, Reply, StopReason, Turn
 from envs.errors import InputError
 from envs.types import Info, TextEnv
+from envs.worlds import Players
 from tests.agents.models import Corridor
 
 
@@ -61,7 +62,7 @@ class Talker:
         self.asked: list[list[int]] = []
         self.dropped: list[int] = []
 
-    def open(self, keys: Sequence[EpisodeKey], envs: Mapping[int, TextEnv]) -> Talker:
+    def open(self, keys: Sequence[EpisodeKey], players: Players) -> Talker:
         return self
 
     def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:

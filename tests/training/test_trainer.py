@@ -437,8 +437,8 @@ def test_a_model_from_nowhere_needs_a_tokenizer():
 class Doubting(TransformersPolicy):
     """Reports every token as less likely than it was, by a tenth of a nat: a sampler that rounds otherwise."""
 
-    def open(self, keys: Any, envs: Any) -> Any:
-        session = super().open(keys, envs)
+    def open(self, keys: Any, players: Any) -> Any:
+        session = super().open(keys, players)
         reply = session.reply
 
         def doubt(*arguments: Any) -> list[Reply]:
