@@ -233,7 +233,8 @@ class PooledVectorEnv(TextVectorEnv):
         """What a world answered; one that failed is where it was, and truncated."""
         if isinstance(said, Failure):
             text, info = self._said[number]
-            return text, 0.0, False, True, {**info, "error": said.cause}
+            told: Any = {**info, "error": said.cause}
+            return text, 0.0, False, True, told
         self._said[number] = said[0], said[4]
         return said
 

@@ -1,4 +1,4 @@
-"""The pool against worlds that misbehave: play goes on, the log says which worker failed and why, nothing counts twice."""
+"""The pool against worlds that misbehave: play goes on, the log says who failed and why, nothing counts twice."""
 
 from __future__ import annotations
 
@@ -114,8 +114,9 @@ def test_trouble_that_passes_is_told_and_leaves_no_trace_in_results(
 ):
     assert play(pool, trouble=trouble, tasks_of_trouble="train-1", folder=str(tmp_path)) == alone()
     (line,) = pool.lines
-    form = rf"worker [01] \(pid \d+\), {TROUBLED}, task train-1, turn 2: {said}\. The episode is played again, try 2 of 2\."
-    assert re.fullmatch(form + r"( Episodes it held besides, which go on in the new one: 1\.)?", line)
+    who = rf"worker [01] \(pid \d+\), {TROUBLED}, task train-1, turn 2"
+    others = r"( Episodes it held besides, which go on in the new one: 1\.)?"
+    assert re.fullmatch(rf"{who}: {said}\. The episode is played again, try 2 of 2\.{others}", line)
     assert pool.counts == counts
 
 
