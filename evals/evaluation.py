@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.types import Episode, Policy
 from envs.errors import InputError
+from envs.pool import Counts, counts_of
 from envs.screen import Screen
 from envs.types import TextEnv
 from evals.folder import Folder
@@ -92,7 +93,7 @@ class EvaluationFolder(Folder):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if self.read_json(SCORE) is None:
-                self.write_json(SCORE, {**facts, "finished": False, "scores": [], "cost": {"seconds": 0.0}})
+                self.write_json(SCORE, {**facts, "finished": False, "scores": [], "cost": {}})
         except OSError as error:
             raise InputError(f"out={self.path} cannot be written: {error.strerror}.") from error
 
@@ -100,10 +101,11 @@ class EvaluationFolder(Folder):
         """The episodes that are there, by temperature and task."""
         return {(row["temperature"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
 
-    def add_seconds(self, seconds: float) -> float:
-        """Notes time spent on playing; returns the sum over all calls."""
+    def add_cost(self, seconds: float, counts: Counts) -> float:
+        """Notes time spent on playing, and what went wrong with workers; returns the seconds of all calls."""
         content = self.read_json(SCORE)
-        content["cost"]["seconds"] += seconds
+        cost = {"seconds": seconds, **counts.as_cost()}
+        content["cost"] = {name: content["cost"].get(name, 0) + value for name, value in cost.items()}
         self.write_json(SCORE, content)
         return float(content["cost"]["seconds"])
 
@@ -137,7 +139,7 @@ def evaluate(
         folder.keep(EPISODES, lambda row: True)
     known = {} if folder is None else folder.played()
     played: Played = {}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), counts_of(evaluation.make_env)
     try:
         for temperature in evaluation.temperatures:
             done = {task: known[temperature, task] for task in evaluation.panel.tasks if (temperature, task) in known}
@@ -145,7 +147,7 @@ def evaluate(
     finally:
         seconds = time.perf_counter() - started
         if folder is not None:
-            seconds = folder.add_seconds(seconds)
+            seconds = folder.add_cost(seconds, counts_of(evaluation.make_env).since(before))
     if folder is not None:
         folder.finish(played)
     return played, seconds

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from envs.command import run_command
 from envs.config import save
 from envs.config_schema import Group, group, key
 from envs.errors import InputError, unknown
+from envs.pool import Counts, Pool, PoolConfig, place
 from envs.registry import config_class, env_class, environment_key, make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
@@ -74,6 +75,7 @@ class EvalConfig:
     out: str = key(
         "", "a folder to keep every episode and the scores in; given again, it continues an unfinished evaluation"
     )
+    pool: PoolConfig = field(default_factory=PoolConfig)
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,12 @@ def _play(
     screen = Screen(folder / evaluation.LOG if folder is not None else None)
     for line in lines:
         screen.print(line)
-    job = evaluation.Evaluation(
-        inputs.make_env, inputs.panel, policy, _temperatures(config, inputs), config.seed, config.batch
-    )
     stop = Stop()
-    with stop.listening():
+    with stop.listening(), Pool(config.pool, screen.print) as pool:
+        make_env = place(config.env.name, inputs.make_env.keywords, pool)
+        job = evaluation.Evaluation(
+            make_env, inputs.panel, policy, _temperatures(config, inputs), config.seed, config.batch
+        )
         try:
             played, seconds = evaluation.evaluate(job, screen, stop, folder)
         except StoppedError:
@@ -218,6 +221,8 @@ def _play(
             return 130
     screen.print(score_tables.overall(played))
     screen.print(score_tables.by_type(played))
+    if pool.counts != Counts():
+        screen.print(pool.counts.line)
     _say_errors(played, screen)
     count = sum(len(episodes) for episodes in played.values())
     screen.print(f"{count} episodes in {seconds:.1f} seconds")

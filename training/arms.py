@@ -18,6 +18,7 @@ from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.prompts import manner_of
 from agents.targets import Target, parameters
 from agents.types import Episode
+from envs.pool import Pool
 from envs.registry import env_class
 from envs.screen import Screen
 from envs.types import TextEnv
@@ -52,6 +53,7 @@ class Run:
         tokenizer: its tokenizer.
         train_env: makes an environment of the training split.
         panel_env: makes an environment of the evaluation split.
+        pool: plays their rollouts, if they are not played in this process.
         panel: the evaluation tasks.
         tuning: the tasks for choosing temperatures.
         probe: the tasks that selectors probe with.
@@ -65,6 +67,7 @@ class Run:
     tokenizer: Any
     train_env: Callable[[], TextEnv]
     panel_env: Callable[[], TextEnv]
+    pool: Pool
     panel: Panel
     tuning: Panel
     probe: Panel
@@ -254,8 +257,18 @@ def describe(report: IterationReport) -> str:
         f"success {metrics['success']:.2f}, reward {metrics['reward']:.2f}, "
         f"zero-advantage groups {metrics['zero_groups']:.0%}, {cost['tokens_per_second']:,.0f} tokens/s, "
         f"rollout {cost['rollout_seconds']:.1f} s, "
-        f"update {cost['update_seconds']:.1f} s"
+        f"update {cost['update_seconds']:.1f} s{_trouble(report)}"
     )
+
+
+def _trouble(report: IterationReport) -> str:
+    """What went wrong with environments, if anything did."""
+    found = {
+        "workers restarted": report.cost["workers_restarted"],
+        "episodes begun again": report.cost["episodes_replayed"],
+        "episodes broken": report.metrics["errors"],
+    }
+    return "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
 
 
 def save_delta(run: Run, target: Target, base_sha256: str) -> deltas.Card:

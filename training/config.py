@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from agents.models import ModelConfig, is_path
 from envs.config_schema import Group, group, key
+from envs.pool import PoolConfig
 from envs.registry import environment_key
 from training import advantages
 
@@ -86,3 +87,4 @@ class RunConfig:
     out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
     resume: str = key("", "a run folder to continue")
     train: TrainConfig = field(default_factory=TrainConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)

@@ -9,14 +9,19 @@ commands are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.dialogue import Dialogue
 from envs.types import Info, TextEnv
+from envs.worlds import Answer, Failure, LocalWorlds, Start, Worlds
+
+AT_A_TIME = 64
+"""Most demonstrations that are played side by side."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +56,90 @@ class Step:
     labelled: bool
 
 
+class _Demonstration:
+    """A demonstration in play."""
+
+    def __init__(self, start: Start, seed: int, noise: Noise) -> None:
+        self.steps: list[Step] = []
+        self._said = start
+        self._generator = np.random.default_rng([seed, 0xDE30])
+        self._noise = noise
+        self._burst = 0
+
+    def choose(self, proposed: str) -> str:
+        """Plays what the player proposes, or noise."""
+        text, info = self._said
+        if self._burst == 0 and self._generator.random() < self._noise.burst_probability:
+            self._burst = int(self._generator.geometric(1.0 / self._noise.burst_turns))
+        command = _disturbed(info, self._generator, self._noise) if self._burst else proposed
+        self.steps.append(Step(text, info["admissible_commands"], command, labelled=self._burst == 0))
+        self._burst = max(self._burst - 1, 0)
+        return command
+
+    def take(self, answer: Answer) -> bool:
+        """Takes what the world answered; True if that was the end."""
+        text, _, terminated, truncated, info = answer
+        self._said = text, info
+        return terminated or truncated
+
+
+def demonstrations(
+    worlds: Worlds, player: str, tasks: Sequence[str], seeds: Sequence[int], noise: Noise
+) -> list[list[Step] | Failure]:
+    """Plays tasks with a scripted player and noise, each a pure function of player, task, seed and noise.
+
+    Args:
+        worlds: where they are played.
+        player: a name of `TextEnv.players`.
+        tasks: the tasks' names.
+        seeds: of the player and the noise, one a task.
+        noise: how the player is interrupted.
+
+    Returns:
+        One demonstration a task, in order; a `Failure` where the environment broke it.
+
+    Raises:
+        InputError: the environment refuses a task or has no such player.
+    """
+    results: dict[int, list[Step] | Failure] = {}
+    running: dict[int, _Demonstration] = {}
+    waiting = iter(range(len(tasks)))
+    most = min(AT_A_TIME, worlds.capacity)
+    try:
+        while True:
+            while rows := list(islice(waiting, most - len(running))):
+                for row, start in worlds.reset({row: tasks[row] for row in rows}).items():
+                    if isinstance(start, Failure):
+                        results[row] = start
+                        worlds.release([row])
+                    else:
+                        running[row] = _Demonstration(start, seeds[row], noise)
+            if not running:
+                return [results[row] for row in range(len(tasks))]
+            proposed = worlds.act(player, {row: seeds[row] for row in running})
+            commands = {row: running[row].choose(said) for row, said in zip(running, proposed, strict=True)}
+            for row, answer in worlds.step(commands).items():
+                if isinstance(answer, Failure):
+                    results[row] = answer
+                elif running[row].take(answer):
+                    results[row] = running[row].steps
+                if row in results:
+                    del running[row]
+                    worlds.release([row])
+    finally:
+        worlds.release(list(running))
+
+
 def demonstrate(env: TextEnv, player: str, task: str, seed: int, noise: Noise) -> list[Step]:
-    """Plays one task with a scripted player and noise, a pure function of its arguments."""
-    generator = np.random.default_rng([seed, 0xDE30])
-    text, info = env.reset(options={"task": task})
-    expert = env.players[player](env, seed)
-    steps: list[Step] = []
-    burst, done = 0, False
-    while not done:
-        proposed = expert.act(text, info)
-        if burst == 0 and generator.random() < noise.burst_probability:
-            burst = int(generator.geometric(1.0 / noise.burst_turns))
-        command = _disturbed(info, generator, noise) if burst else proposed
-        steps.append(Step(text, info["admissible_commands"], command, labelled=burst == 0))
-        burst = max(burst - 1, 0)
-        text, _, terminated, truncated, info = env.step(command)
-        done = terminated or truncated
-    return steps
+    """Plays one task, as `demonstrations` does, in an environment that is at hand.
+
+    Raises:
+        RuntimeError: the environment broke it.
+    """
+    (played,) = demonstrations(LocalWorlds(lambda: env), player, [task], [seed], noise)
+    if isinstance(played, Failure):
+        raise RuntimeError(played.cause)
+    return played
 
 
 def _disturbed(info: Info, generator: np.random.Generator, noise: Noise) -> str:

@@ -53,7 +53,7 @@ class Inputs:
     config: RunConfig
     model_path: str
     train_env: Callable[[], TextEnv]
-    panel_env: Callable[[], TextEnv]
+    panel_env: partial[TextEnv]
     tuning: Panel
     probe: Panel
     panel: Panel
@@ -167,7 +167,8 @@ def load_model(inputs: Inputs) -> Loaded:
 
 
 def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = True) -> Run:
-    """Puts a run together and says what it works with; in the log alone if `echo` is False."""
+    """Puts a run together, whose pool is to be closed; says what it works with, in the log alone if not `echo`."""
+    from envs.pool import Pool, place
     from envs.screen import Screen
     from evals.stopping import Stop
     from training.arms import Run
@@ -180,5 +181,8 @@ def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = 
         screen.print(f"{use} data: {line}")
     screen.print(f"panel: {inputs.panel.name}, {len(inputs.panel.tasks)} tasks, sha256 {inputs.panel.sha256[:12]}")
     screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
-    environments, tasks = (inputs.train_env, inputs.panel_env), (inputs.panel, inputs.tuning, inputs.probe)
-    return Run(config, folder, screen, Stop(), model, tokenizer, *environments, *tasks)
+    pool = Pool(config.pool, screen.print)
+    train_env = place(config.env.name, options_of(config.env), pool)
+    panel_env = place(config.env.name, inputs.panel_env.keywords, pool)
+    tasks = (inputs.panel, inputs.tuning, inputs.probe)
+    return Run(config, folder, screen, Stop(), model, tokenizer, train_env, panel_env, pool, *tasks)

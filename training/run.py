@@ -43,7 +43,7 @@ def main(config: RunConfig) -> int:
 
     run.screen.print("configuration: " + summary_line(inputs.config))
     run.screen.log((folder / CONFIG).read_text(encoding="utf-8"))
-    with run.stop.listening():
+    with run.stop.listening(), run.pool:
         try:
             execute(run, inputs.data)
         except StoppedError:

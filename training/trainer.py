@@ -45,6 +45,7 @@ from agents.rollout import rollout
 from agents.targets import Target, middle, select
 from agents.types import Episode
 from envs.errors import InputError
+from envs.pool import Counts, counts_of
 from envs.types import TextEnv
 from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
@@ -63,7 +64,7 @@ class IterationReport:
     Attributes:
         iteration: its number.
         metrics: averages over its episodes and tokens.
-        cost: seconds, tokens a second and memory.
+        cost: seconds, tokens a second, memory, and how often workers and episodes were begun again.
         collected: its episodes and rows.
     """
 
@@ -78,7 +79,8 @@ class GroupTrainer(Trainer):
 
     Args:
         model: the model; its target's weights change in place.
-        env: makes a new environment of the training split; or an environment, of which copies are played.
+        env: makes a new environment of the training split, here or in a pool (`envs.pool.Pooled`); or an environment,
+            of which copies are played.
         args: see `GroupConfig`.
         target: the trained part; the middle block if None.
         policy: samples with `model`, which it must share; its temperature must be `args.temperature`. If None, one
@@ -128,6 +130,7 @@ class GroupTrainer(Trainer):
         self._collected: Collected | None = None
         self._sums: dict[str, float] = {}
         self._rollout_seconds = 0.0
+        self._counts = Counts()
         self._started = self._update_started = time.perf_counter()
         super().__init__(model=model, args=args, callbacks=[_IterationEnd(self)])
         if self.accelerator.num_processes > 1:
@@ -194,7 +197,9 @@ class GroupTrainer(Trainer):
         self._started = time.perf_counter()
         reset_peak(self.args.device)
         keys = iteration_keys(self.task_env, config.seed, iteration, config.tasks, config.group_size)
+        before = counts_of(self.make_env)
         episodes = rollout(self.make_env, self.policy, keys, ended=self._ended, policy_version=iteration)
+        self._counts = counts_of(self.make_env).since(before)
         self._update_started = time.perf_counter()
         self._rollout_seconds = self._update_started - self._started
         self._collected = from_episodes(episodes, self.estimator)
@@ -316,6 +321,7 @@ class GroupTrainer(Trainer):
             "update_seconds": now - self._update_started,
             "tokens_per_second": metrics["sampled_tokens"] / max(self._rollout_seconds, 1e-9),
             "peak_bytes": peak_bytes(self.args.device),
+            **self._counts.as_cost(),
         }
         report = IterationReport(iteration, metrics, cost, self._collected)
         return bool(self.on_iteration(report)) if self.on_iteration else False

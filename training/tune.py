@@ -142,12 +142,13 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     run = open_run(inputs, load_model(inputs), folder, echo=False)
     target = parse(cell.target, len(find_stack(run.model)), selectors.names())
     assert target is not None
-    with run.stop.listening():
-        try:
-            history = train(run, cell.target, target)["history"]
-        except StoppedError:
-            raise KeyboardInterrupt from None
-    best, tuned = tune(run, cell.target)
+    with run.pool:
+        with run.stop.listening():
+            try:
+                history = train(run, cell.target, target)["history"]
+            except StoppedError:
+                raise KeyboardInterrupt from None
+        best, tuned = tune(run, cell.target)
     return {
         "cell": cell.name,
         "target": cell.target,

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from envs.registry import environment_key, make_from
+from envs.pool import Pool, PoolConfig, Pooled, place
+from envs.registry import environment_key, make_from, options_of
+from envs.worlds import Failure, LocalWorlds, Worlds
 
 CHUNK = 32
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from agents.dialogue import Dialogue
     from envs.screen import Screen
     from envs.types import TextEnv
+    from training.demonstrations import Step
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class WarmstartConfig:
     invalid_share: float = key(0.5, "share of the noise that is garbled commands", minimum=0, maximum=1)
     seed: int = key(0, "keys the demonstrations and the initial weights", minimum=0)
     shape: ShapeConfig = field(default_factory=ShapeConfig)
+    pool: PoolConfig = field(default_factory=PoolConfig)
 
 
 def main(config: WarmstartConfig) -> int:
@@ -85,11 +89,14 @@ def main(config: WarmstartConfig) -> int:
     env = make_from(config.env)
     screen = Screen(out / "log.txt")
     screen.print(f"demonstrations: {config.player} on {env.describe_data()}")
-    tokenizer = _tokenizer(config, env)
-    model = build_model(config.shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    screen.print(f"model: Qwen3, {config.shape.blocks} blocks, {count:,} parameters, {len(tokenizer)} tokens")
-    record = _train(config, env, model, tokenizer, screen)
+    with Pool(config.pool, screen.print) as pool:
+        made = place(config.env.name, options_of(config.env), pool)
+        source = Source(config, env, made if isinstance(made, Pooled) else LocalWorlds(made))
+        tokenizer = _tokenizer(config, source)
+        model = build_model(config.shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
+        count = sum(parameter.numel() for parameter in model.parameters())
+        screen.print(f"model: Qwen3, {config.shape.blocks} blocks, {count:,} parameters, {len(tokenizer)} tokens")
+        record = _train(config, source, model, tokenizer, screen)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     record |= {"command": " ".join(["python -m training.warmstart", *sys.argv[1:]]), "config": asdict(config)}
@@ -98,24 +105,46 @@ def main(config: WarmstartConfig) -> int:
     return 0
 
 
-def _noise(config: WarmstartConfig) -> Any:  # noqa: ANN401
-    from training.demonstrations import Noise
+@dataclass(frozen=True)
+class Source:
+    """Where demonstrations come from.
 
-    return Noise(config.burst_probability, config.burst_turns, config.invalid_share)
+    Attributes:
+        config: says who is cloned, and how that is disturbed.
+        env: draws the tasks.
+        worlds: where they are played.
+    """
+
+    config: WarmstartConfig
+    env: TextEnv
+    worlds: Worlds
+
+    def play(self, seed: int, count: int) -> list[list[Step]]:
+        """Plays demonstrations of the tasks drawn by a seed, without those that the environment breaks.
+
+        Raises:
+            InputError: it breaks all of them.
+        """
+        from training.demonstrations import Noise, demonstrations
+
+        config = self.config
+        noise = Noise(config.burst_probability, config.burst_turns, config.invalid_share)
+        tasks = self.env.sample_tasks(seed, count)
+        played = demonstrations(self.worlds, config.player, tasks, range(seed, seed + count), noise)
+        whole = [steps for steps in played if not isinstance(steps, Failure)]
+        if not whole:
+            causes = [steps.cause for steps in played if isinstance(steps, Failure)]
+            raise InputError(f"the environment breaks all of {count} demonstrations, the first so: {causes[0]}.")
+        return whole
 
 
-def _tokenizer(config: WarmstartConfig, env: TextEnv) -> PreTrainedTokenizerFast:
+def _tokenizer(config: WarmstartConfig, source: Source) -> PreTrainedTokenizerFast:
     from agents.draws import stream_seed
-    from training.demonstrations import demonstrate, texts
+    from training.demonstrations import texts
     from training.vocabulary import build_tokenizer
 
-    seed = stream_seed(config.seed, "vocabulary")
-    tasks = env.sample_tasks(seed, config.vocabulary_episodes)
-    pieces = [
-        piece
-        for number, task in enumerate(tasks)
-        for piece in texts(demonstrate(env, config.player, task, seed + number, _noise(config)))
-    ]
+    played = source.play(stream_seed(config.seed, "vocabulary"), config.vocabulary_episodes)
+    pieces = [piece for steps in played for piece in texts(steps)]
     return build_tokenizer(
         pieces, min_phrase=config.min_phrase, min_word=config.min_word, max_length=config.shape.context
     )
@@ -144,7 +173,9 @@ def build_model(shape: ShapeConfig, vocabulary: int, end: int, pad: int) -> PreT
     return Qwen3ForCausalLM(config)
 
 
-def _batches(config: WarmstartConfig, env: TextEnv, dialogue: Dialogue) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(
+    config: WarmstartConfig, source: Source, dialogue: Dialogue
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless batches of fresh demonstrations: ids (B, T) and weights (B, T), zero-padded on the right.
 
     Rows of similar length share a batch, which halves the padding; the order of the batches is random.
@@ -154,25 +185,24 @@ def _batches(config: WarmstartConfig, env: TextEnv, dialogue: Dialogue) -> Itera
     from torch.nn.utils.rnn import pad_sequence
 
     from agents.draws import stream_seed
-    from training.demonstrations import demonstrate, tokenize
+    from training.demonstrations import tokenize
 
-    noise, seed = _noise(config), stream_seed(config.seed, "demonstrations")
+    seed = stream_seed(config.seed, "demonstrations")
     for start in itertools.count(0, CHUNK * config.batch):
         rows = []
-        for index, task in enumerate(env.sample_tasks(seed + start, CHUNK * config.batch)):
-            steps = demonstrate(env, config.player, task, seed + start + index, noise)
+        for steps in source.play(seed + start, CHUNK * config.batch):
             ids, weights = tokenize(steps, dialogue, config.observation_weight)
             rows.append(
                 (torch.from_numpy(ids[: config.shape.context]), torch.from_numpy(weights[: config.shape.context]))
             )
         rows.sort(key=lambda row: len(row[0]))
-        for batch in np.random.default_rng([seed, start]).permutation(CHUNK):
+        for batch in np.random.default_rng([seed, start]).permutation(-(-len(rows) // config.batch)):
             chosen = rows[batch * config.batch : (batch + 1) * config.batch]
             yield tuple(pad_sequence(list(column), batch_first=True) for column in zip(*chosen, strict=True))  # type: ignore[misc]
 
 
 def _train(
-    config: WarmstartConfig, env: TextEnv, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, screen: Screen
+    config: WarmstartConfig, source: Source, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, screen: Screen
 ) -> dict[str, Any]:
     import torch
 
@@ -184,7 +214,7 @@ def _train(
     update, tokens, loss_sum = 0, 0, 0.0
     total = config.updates or round(seconds)
     with screen.bar("warm start", total) as bar:
-        for ids, weights in _batches(config, env, Dialogue(tokenizer, manner_of(env))):
+        for ids, weights in _batches(config, source, Dialogue(tokenizer, manner_of(source.env))):
             elapsed = time.monotonic() - started
             done = update / config.updates if config.updates else elapsed / seconds
             if done >= 1.0:

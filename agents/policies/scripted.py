@@ -37,6 +37,7 @@ class ScriptedSession:
         self._name = name
         self._keys = keys
         self._players = players
+        self._seeds: dict[int, int] = {}
 
     def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:
         """Asks the player of each row for its next command.
@@ -44,8 +45,13 @@ class ScriptedSession:
         Raises:
             InputError: the environment has no player of this name.
         """
-        seeds = {row: player_seed(self._keys[row]) for row in rows}
-        return [Reply(command) for command in self._players.act(self._name, seeds)]
+        for row in rows:
+            if row not in self._seeds:
+                self._seeds[row] = player_seed(self._keys[row])
+        commands = self._players.act(self._name, {row: self._seeds[row] for row in rows})
+        return [Reply(command) for command in commands]
 
     def drop(self, rows: Sequence[int]) -> None:
-        """Has nothing to forget: players end with their episodes."""
+        """Forgets the rows that have ended; their players end with their worlds."""
+        for row in rows:
+            self._seeds.pop(row, None)

@@ -28,7 +28,8 @@ class Counts(NamedTuple):
         """How metrics and scores record it, below `cost`: equal runs may differ in it."""
         return {"workers_restarted": self.restarted + self.recycled, "episodes_replayed": self.replayed}
 
-    def __str__(self) -> str:
+    @property
+    def line(self) -> str:
         """One line for people."""
         return (
             f"workers: {self.restarted} restarted, {self.recycled} replaced for their memory; episodes: "

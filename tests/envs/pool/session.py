@@ -29,7 +29,7 @@ def main(folder: str, then: str) -> None:
         sys.stdin.readline()
     if then != "leave":
         pool.step({0: "go right", 1: "go right"})
-    print(pool.counts)
+    print(pool.counts.line)
 
 
 if __name__ == "__main__":
