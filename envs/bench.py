@@ -106,7 +106,8 @@ def main(config: BenchConfig) -> int:
     console.print(f"{figures.env}: {figures.data}\nmade in {_duration(made)}", soft_wrap=True)
     scripts = _play(config, env, figures, console)
     if config.batch:
-        together = replay_together(vector(config.env.name, config.batch, **options_of(config.env)), scripts)
+        worlds = vector(config.env.name, config.batch, workers=0, **options_of(config.env))
+        together = replay_together(worlds, scripts)
         figures.batch = {what: seconds for what, seconds in together.each().items() if what in ("reset", "step")}
     console.print(_speed_table(figures, config.batch))
     console.print(f"{figures.player} won {figures.won} of {figures.episodes} episodes.")

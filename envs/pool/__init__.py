@@ -8,8 +8,9 @@ hangs, no episode is lost and none counts twice, and results are the same for an
     with Pool(PoolConfig(workers=4)) as pool:
         episodes = rollout(Pooled(pool, "scienceworld", split="train"), policy, keys)
 
-Files: `config` (its keys), `supervision` (the pool), `episode` (what is played again), `process` (one worker as the
-pool sees it), `worker` (what runs in it), `messages` (what they say), `guardian` (nothing outlives the pool's process).
+Files: `config` (its keys), `supervision` (the pool), `workers` and `episode` (what it keeps of each), `process` (a
+worker's process as the pool sees it), `worker` (what runs in it), `messages` (what they say), `guardian` (nothing
+outlives the pool's own process), `pooled` (environments whose rollouts are played in it), `counts`.
 Left out: more than one machine, and systems without POSIX process groups.
 """
 

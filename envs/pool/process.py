@@ -139,14 +139,8 @@ class WorkerProcess:
         return replies[0]
 
     def exited(self) -> bool:
-        """Whether the process has ended. It is not waited for, so that its number stays its own."""
-        if self._process.returncode is not None:
-            return True
-        try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            # Somebody else has waited for it: the program may have its own way with its children.
-            return True
+        """Whether the process has ended; its children may still be there."""
+        return self._process.poll() is not None
 
     def memory(self) -> int:
         """Resident bytes of the process and its children; what they share counts for each."""

@@ -14,7 +14,6 @@ import selectors
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from envs.pool.episode import ChangedError, PooledEpisode, Start
 from envs.pool.guardian import Guardian
 from envs.pool.messages import Kind, Outcome, Reply, Request
 from envs.pool.process import WorkerProcess
+from envs.pool.workers import Worker
 from envs.worlds import Failure
 
 _LOGGER = logging.getLogger("keystone.pool")
@@ -34,43 +34,6 @@ _MEMORY_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
 _REPLACE_SECONDS = 1.0
 _MOST_FAILED_STARTS = 3
-
-
-@dataclass(eq=False)
-class _Worker:
-    """A worker by its number, whichever process it is now.
-
-    Attributes:
-        number: what the log calls it.
-        process: its process; None until it is needed.
-        episodes: by place, what it holds.
-        serving: the episode whose request it was given last.
-    """
-
-    number: int
-    process: WorkerProcess | None = None
-    episodes: dict[int, PooledEpisode] = field(default_factory=dict)
-    serving: PooledEpisode | None = None
-
-    def __str__(self) -> str:
-        """What the log calls it."""
-        return f"worker {self.number}" + (f" (pid {self.process.pid})" if self.process is not None else "")
-
-    def next(self) -> PooledEpisode | None:
-        """The episode to ask something for next."""
-        return next((episode for episode in self.episodes.values() if episode.waiting), None)
-
-    def suspect(self) -> PooledEpisode | None:
-        """The episode that has to do with the loss of the process, if any has."""
-        if self.serving is not None and self.serving.failure is None:
-            return self.serving
-        return self.next() if self.process is not None and self.process.ready else None
-
-    def detach(self) -> None:
-        """Its process has ended: its episodes need everything of the next one."""
-        self.process = self.serving = None
-        for episode in self.episodes.values():
-            episode.rewind()
 
 
 class Pool:
@@ -94,9 +57,9 @@ class Pool:
         self._log = log or _LOGGER.warning
         self._places = self.config.num_worlds
         self._memory_bytes = self.config.memory_bytes
-        self._workers = [_Worker(number) for number in range(self.config.num_workers)]
+        self._workers = [Worker(number) for number in range(self.config.num_workers)]
         self._guardian = Guardian()
-        self._rows: dict[int, tuple[_Worker, PooledEpisode]] = {}
+        self._rows: dict[int, tuple[Worker, PooledEpisode]] = {}
         self._failed_starts = 0
         self._memory_checked = time.monotonic()
         self.capacity = len(self._workers) * self._places
@@ -216,7 +179,7 @@ class Pool:
                 self._bound(worker)
             self._memory_checked = time.monotonic()
 
-    def _feed(self, worker: _Worker) -> None:
+    def _feed(self, worker: Worker) -> None:
         """Gives a worker its next request, after starting it where needed."""
         episode = worker.next()
         if episode is None:
@@ -234,7 +197,7 @@ class Pool:
         """The time that a world has for what it is asked next."""
         return self.config.reset_seconds if episode.request.kind is Kind.RESET else self.config.step_seconds
 
-    def _listen(self, worker: _Worker) -> None:
+    def _listen(self, worker: Worker) -> None:
         """Sends what is left to send, and takes a reply that has come."""
         if worker.process is None:
             return
@@ -248,7 +211,7 @@ class Pool:
         if reply is not None:
             self._take(worker, reply)
 
-    def _take(self, worker: _Worker, reply: Reply) -> None:
+    def _take(self, worker: Worker, reply: Reply) -> None:
         if reply.outcome is Outcome.READY:
             self._failed_starts = 0
             return
@@ -267,7 +230,7 @@ class Pool:
             self._fail(episode, cause)
             self._report(worker, episode, f"{cause}. It is recorded as an error.")
 
-    def _watch(self, worker: _Worker) -> None:
+    def _watch(self, worker: Worker) -> None:
         """Finds out whether a worker has ended or is overdue."""
         process = worker.process
         if process is None:
@@ -288,13 +251,13 @@ class Pool:
             else:
                 self._lose(worker, f"was not ready within {self.config.reset_seconds:g} s")
 
-    def _bound(self, worker: _Worker) -> None:
+    def _bound(self, worker: Worker) -> None:
         """Ends a worker at once that has grown far beyond the limit."""
         if worker.process is not None and worker.process.memory() > 2 * self._memory_bytes:
             worker.process.kill()
             self._lose(worker, f"held more than {2 * self._memory_bytes // MEGABYTE} MB, twice pool.memory_megabytes")
 
-    def _recycle(self, worker: _Worker) -> None:
+    def _recycle(self, worker: Worker) -> None:
         """Replaces a worker that has grown beyond the limit, between episodes."""
         if worker.process is None or worker.process.busy:
             return
@@ -309,7 +272,7 @@ class Pool:
             worker.detach()
             self.counts = self.counts._replace(recycled=self.counts.recycled + 1)
 
-    def _lose(self, worker: _Worker, cause: str) -> None:
+    def _lose(self, worker: Worker, cause: str) -> None:
         """A worker's process has ended: says so, and has its episodes begun again.
 
         Args:
@@ -349,7 +312,7 @@ class Pool:
         episode.failure = Failure(cause)
         self.counts = self.counts._replace(failed=self.counts.failed + 1)
 
-    def _report(self, worker: _Worker, episode: PooledEpisode, text: str, others: int = 0) -> None:
+    def _report(self, worker: Worker, episode: PooledEpisode, text: str, others: int = 0) -> None:
         world = f"{episode.start.world.name}, task {episode.task}, turn {episode.turn}"
         self._log(f"{worker}, {world}: {text}{_others(others)}")
 
@@ -358,7 +321,7 @@ def _others(count: int) -> str:
     return f" Episodes it held besides, which go on in the new one: {count}." if count else ""
 
 
-def _end(workers: list[_Worker], guardian: Guardian, owner: int) -> None:
+def _end(workers: list[Worker], guardian: Guardian, owner: int) -> None:
     """Ends what a pool that was not closed has left; not in a fork of its process, whose workers they are not."""
     if os.getpid() != owner:
         return

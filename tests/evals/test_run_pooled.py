@@ -39,7 +39,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return rows(out)
 
 
-@pytest.mark.parametrize(("trouble", "cause"), [("die", "was killed by SIGKILL"), ("stop", "gave no answer within 1 s")])
+@pytest.mark.parametrize(
+    ("trouble", "cause"), [("die", "was killed by SIGKILL"), ("stop", "gave no answer within 1 s")]
+)
 def test_workers_that_are_lost_leave_no_trace_in_the_rows(
     trouble: str, cause: str, plain: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
