@@ -31,7 +31,7 @@ class PoolConfig:
         120.0, "a worker that takes longer to start a task is killed and started again", unit="seconds", minimum=0.01
     )
     step_seconds: float = key(
-        30.0, "a worker that takes longer over a command is killed and started again", unit="seconds", minimum=0.01
+        60.0, "a worker that takes longer over a command is killed and started again", unit="seconds", minimum=0.01
     )
     memory_megabytes: int = key(
         0,

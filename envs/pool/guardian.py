@@ -1,12 +1,13 @@
-"""A small process that outlives the pool's own and kills the worker processes that it left behind.
+"""Ending workers with all that they started, and a small process that does so when the pool's own process cannot.
 
-Workers hear of the end of the pool's process by their closed connection, but not while they are stuck or stopped, and
-their children (a world's Java process) not at all. Linux's parent-death signal reaches no children either, and comes
-already when the *thread* that started the worker ends. So each worker is a process group of its own, and the guardian,
-told of every group over a pipe, kills what is left once the pipe closes, whatever ended the pool's process.
+A worker is a process group of its own, and its children may have groups of theirs (a world's Java process often has),
+or outlive it. So every worker gets a mark in its environment, which its children inherit, and where there is a /proc
+all that carry the mark are killed with the group. A child that is given another environment is out of reach.
 
-This file is run by itself, without the project's other modules: a guardian starts in milliseconds. A child that leaves
-its worker's process group is out of reach.
+Workers hear of the end of the pool's process by their closed connection, but not while they are stuck or stopped.
+Linux's parent-death signal reaches no children either, and comes already when the *thread* that started the worker
+ends. So a guardian is told of every worker over a pipe, and ends those that are left once the pipe closes, whatever
+ended the pool's process. This file is run by itself, without the project's other modules: it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -18,34 +19,61 @@ import subprocess
 import sys
 from pathlib import Path
 
+MARK = "KEYSTONE_POOL_WORKER"
+_PROCESSES = Path("/proc")
+# A process may start another one while the others are killed.
+_MOST_SWEEPS = 10
 
-def kill_group(group: int) -> None:
-    """Kills all processes of a group, if there are any."""
+
+def kill_worker(group: int, mark: str) -> None:
+    """Kills what there is of a worker.
+
+    Args:
+        group: its process group.
+        mark: the value of `MARK` in its environment.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+    for _ in range(_MOST_SWEEPS):
+        marked = _marked(f"{MARK}={mark}".encode())
+        for pid in marked:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not marked:
+            break
+
+
+def _marked(entry: bytes) -> list[int]:
+    """The processes with this entry in their environment; those that have ended have none."""
+    found = []
+    for folder in _PROCESSES.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 class Guardian:
     """The pool's end of it. The process is started when there is something to watch, and again should it be gone."""
 
     def __init__(self) -> None:
-        self._groups: set[int] = set()
+        self._workers: dict[int, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, group: int) -> None:
-        """Has a process group killed when this process ends.
+    def watch(self, group: int, mark: str) -> None:
+        """Has a worker killed when this process ends.
 
         Raises:
             OSError: no process can be started.
         """
-        self._groups.add(group)
-        self._tell(f"+{group}\n")
+        self._workers[group] = mark
+        self._tell(f"+ {group} {mark}\n")
 
     def forget(self, group: int) -> None:
-        """Takes that back: its processes have ended."""
-        self._groups.discard(group)
+        """Takes that back: the worker has ended."""
+        mark = self._workers.pop(group, "")
         if self._process is not None:
-            self._tell(f"-{group}\n")
+            self._tell(f"- {group} {mark}\n")
 
     def close(self) -> None:
         """Ends the guardian; it kills what it still watches."""
@@ -85,18 +113,22 @@ class Guardian:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        os.write(self._process.stdin.fileno(), "".join(f"+{group}\n" for group in sorted(self._groups)).encode())
+        known = "".join(f"+ {group} {mark}\n" for group, mark in self._workers.items())
+        os.write(self._process.stdin.fileno(), known.encode())
 
 
 def main() -> None:
-    """Reads which groups there are until the pipe closes, then kills those that are left."""
+    """Reads which workers there are until the pipe closes, then kills those that are left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    groups: set[int] = set()
+    workers: dict[int, str] = {}
     for line in sys.stdin:
-        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    for group in groups:
-        kill_group(group)
+        sign, group, mark = line.rstrip("\n").split(" ")
+        workers[int(group)] = mark
+        if sign == "-":
+            del workers[int(group)]
+    for worker in workers.items():
+        kill_worker(*worker)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import secrets
 import selectors
 import signal
 import socket
@@ -15,12 +16,14 @@ from typing import Any
 
 import psutil
 
-from envs.pool.guardian import Guardian, kill_group
+from envs.errors import shortened
+from envs.pool.guardian import MARK, Guardian, kill_worker
 from envs.pool.messages import Outcome, Reply, Request, encode, split
 
 _CHUNK = 1 << 20
 _MOST_CHUNKS = 64
-_KEPT_OUTPUT = 4000
+_KEPT_OUTPUT = 16_000
+_MOST_CHARACTERS = 300
 _KILL_SECONDS = 5.0
 _EXIT_SECONDS = 1.0
 
@@ -29,8 +32,8 @@ class WorkerProcess:
     """A worker process: started, asked one thing at a time, ended with all its children.
 
     A plain subprocess rather than `multiprocessing`: nothing is forked out of a process with threads, the program's
-    main module is not run again in the worker, and it leads a process group of its own, so that it can be killed
-    together with its children and Ctrl-C at the terminal does not reach it.
+    main module is not run again in the worker, and it leads a process group of its own, which Ctrl-C at the terminal
+    does not reach.
 
     Attributes:
         pid: of the process, and number of its process group.
@@ -49,7 +52,7 @@ class WorkerProcess:
         Raises:
             OSError: no process can be started.
         """
-        self._guardian = guardian
+        self._guardian, self._mark = guardian, secrets.token_hex(16)
         self._connection, theirs = socket.socketpair()
         try:
             with theirs:
@@ -60,7 +63,7 @@ class WorkerProcess:
                     stderr=subprocess.STDOUT,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
-                    env=_variables(),
+                    env=_variables(self._mark),
                 )
         except OSError:
             self._connection.close()
@@ -74,7 +77,7 @@ class WorkerProcess:
         self._connection.setblocking(False)
         os.set_blocking(self._output.fileno(), False)
         try:
-            guardian.watch(self.pid)
+            guardian.watch(self.pid, self._mark)
         except OSError:
             self.kill()
             raise
@@ -152,11 +155,13 @@ class WorkerProcess:
                     total += each.memory_info().rss
         return total
 
-    def last_line(self) -> str:
-        """The last line that it printed."""
+    def last_words(self) -> str:
+        """The last line that it printed; of Python's report of a crash, where that was."""
         self._read_output()
-        lines = self._printed.decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        printed = self._printed.decode(errors="replace")
+        _, crashed, trace = printed.rpartition("(most recent call first):")
+        lines = [line.strip() for line in (trace if crashed else printed).split("\n") if line.strip()]
+        return shortened(lines[0 if crashed else -1], _MOST_CHARACTERS) if lines else ""
 
     def ask_to_end(self) -> None:
         """Lets it close its worlds and exit."""
@@ -177,7 +182,7 @@ class WorkerProcess:
             # What prints must be read, or it waits for that.
             self._read_output()
             time.sleep(0.005)
-        kill_group(self.pid)
+        kill_worker(self.pid, self._mark)
         with contextlib.suppress(subprocess.TimeoutExpired):
             # Longer only if it hangs inside the kernel, which then ends it when it can.
             self._process.wait(_KILL_SECONDS)
@@ -207,10 +212,10 @@ class WorkerProcess:
             del self._printed[:-_KEPT_OUTPUT]
 
 
-def _variables() -> dict[str, str]:
+def _variables(mark: str) -> dict[str, str]:
     """The worker's environment: it finds the same modules, and leaves the other cores to the other workers."""
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path, MARK: mark}
 
 
 def _ending(code: int | None) -> str:

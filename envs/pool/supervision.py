@@ -281,7 +281,7 @@ class Pool:
         """
         process, suspect = worker.process, worker.suspect()
         assert process is not None
-        line = process.last_line()
+        line = process.last_words()
         said = f"{cause}; it printed: {line}" if line else cause
         if suspect is None:
             self._log(f"{worker} {said}. It is started again.{_others(len(worker.episodes))}")

@@ -53,7 +53,7 @@ class Troubled(Corridor):
         self.held: list[bytes] = []
         self.child: subprocess.Popen[bytes] | None = None
         if self.config.trouble == "children":
-            self.child = subprocess.Popen(["sleep", "600"])
+            self.child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             (Path(self.config.folder) / f"child-{self.child.pid}").touch()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, Info]:
