@@ -112,9 +112,10 @@ class Guardian:
             start_new_session=True,
         )
         assert self._process.stdin is not None
-        os.set_blocking(self._process.stdin.fileno(), False)
         known = "".join(f"+ {group} {mark}\n" for group, mark in self._workers.items())
         os.write(self._process.stdin.fileno(), known.encode())
+        # Later lines are short enough to be written whole or not at all.
+        os.set_blocking(self._process.stdin.fileno(), False)
 
 
 def main() -> None:

@@ -220,7 +220,7 @@ class Pool:
         episode = worker.serving
         assert episode is not None
         if reply.outcome is Outcome.RAISED:
-            self._report(worker, episode, f"{reply.value}. {self._blame(episode, reply.value)}")
+            self._report(worker, episode, f"{reply.value.rstrip('.')}. {self._blame(episode, reply.value)}")
             episode.rewind()
             return
         try:

@@ -15,7 +15,7 @@ from tests.agents.models import byte_tokenizer, model
 
 WORLD = "tests.envs.pool.troubled:Troubled"
 SMALL = ("env.length=30", "env.max_turns=5", "tasks=12", "device=cpu")
-POOL = ("pool.workers=2", "pool.worlds=2", "pool.step_seconds=1", "pool.tries=2")
+POOL = ("pool.workers=2", "pool.worlds=2", "pool.step_seconds=1.5", "pool.tries=2")
 
 
 def evaluate(out: Path, *words: str, world: str = WORLD) -> int:
@@ -40,7 +40,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "cause"), [("die", "was killed by SIGKILL"), ("stop", "gave no answer within 1 s")]
+    ("trouble", "cause"), [("die", "was killed by SIGKILL"), ("stop", "gave no answer within 1.5 s")]
 )
 def test_workers_that_are_lost_leave_no_trace_in_the_rows(
     trouble: str, cause: str, plain: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -147,7 +147,12 @@ def fail(env: Troubled) -> None:
 
 def leak(env: Troubled) -> None:
     # Written to, or it would not be resident.
-    env.held.append(b"\1" * 200_000_000)
+    env.held.append(b"\1" * 100_000_000)
+
+
+def hoard(env: Troubled) -> None:
+    for _ in range(3):
+        leak(env)
 
 
 def chatter(env: Troubled) -> None:
@@ -164,5 +169,6 @@ TROUBLES = {
     "leave": leave,
     "fail": fail,
     "leak": leak,
+    "hoard": hoard,
     "chatter": chatter,
 }
