@@ -14,7 +14,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,8 @@ from numpy.typing import NDArray
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from envs.registry import env_class, make_from, options_of
+from envs.pool import Pool, place
+from envs.registry import env_class, make, options_of
 from training import advantages
 from training.config import RunConfig
 
@@ -150,15 +150,17 @@ def _columns(config: AnchorsConfig, kind: str) -> Columns:
     sampling = Sampling(config.train.temperature, config.model.max_reply_tokens)
     manner = manner_of(env_class(config.env.name))
     policy = TransformersPolicy(model, tokenizer, sampling, name="anchors", manner=manner)
-    make_env = partial(make_from, replace(config.env, anchor=kind))
-    env = make_env()
+    options = options_of(replace(config.env, anchor=kind))
+    env = make(config.env.name, **options)
     keys = [
         key
         for batch in range(config.batches)
         for key in iteration_keys(env, config.seed, batch, config.train.groups, config.train.group_size)
     ]
-    with Screen(None).bar(f"episodes with anchor={kind}", len(keys)) as bar:
-        episodes: Sequence[Any] = rollout(make_env, policy, keys, ended=lambda episode: bar.advance())
+    screen = Screen(None)
+    with Pool(config.pool, screen.print) as pool, screen.bar(f"episodes with anchor={kind}", len(keys)) as bar:
+        made = place(config.env.name, options, pool)
+        episodes: Sequence[Any] = rollout(made, policy, keys, ended=lambda episode: bar.advance())
     train = config.train
     estimator = Estimator(advantages.find("gigpo"), _options(config), train.success_reward, train.invalid_penalty)
     return estimator.columns([episode for episode in episodes if episode.turns])
