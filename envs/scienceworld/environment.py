@@ -276,7 +276,9 @@ class ScienceWorld(TextEnv):
         return self.sample_tasks(drawn, 1)[0]
 
     def _load(self, server: Server, task: Task, solved: bool) -> None:
-        server.call("load", task.kind, task.variation, ",".join(task.simplifications), solved)
+        refusal = server.call("load", task.kind, task.variation, ",".join(task.simplifications), solved)
+        if refusal:
+            raise InputError(f"ScienceWorld does not start the task {task.name}: {refusal}")
 
     def _play(self, server: Server, command: str) -> str:
         if not command or not command.isprintable() or len(command) > _MOST_CHARACTERS:
