@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from envs.errors import InputError, shortened
 from envs.sokoban.board import Level, LevelError, read_level
@@ -22,6 +24,13 @@ from envs.sokoban.generator import SPLITS, split_of
 _ENDINGS = (".txt", ".xsb", ".sok")
 _ROW = re.compile(r"[^;]*#[^;]*")
 _COMMENT = re.compile(r"^\s*;.*$", re.MULTILINE)
+
+
+class _Block(NamedTuple):
+    """The rows of a level, and the line that they start in, counted from 1."""
+
+    line: int
+    rows: list[str]
 
 
 class LevelFiles:
@@ -83,10 +92,10 @@ class LevelFiles:
         file = self.root / file_name
         if file not in self._places or not re.fullmatch("0|[1-9][0-9]{0,8}", number):
             raise InputError(f"unknown task {shortened(name)!r}. Levels here are named like {self.name(0)!r}.")
-        levels = levels_of(file, file.stat().st_mtime_ns)
-        if int(number) >= len(levels):
-            raise InputError(f"{file} has {len(levels)} levels, numbered from 0; there is no level {number}.")
-        return levels[int(number)]
+        blocks = _blocks(file, file.stat().st_mtime_ns)
+        if int(number) >= len(blocks):
+            raise InputError(f"{file} has {len(blocks)} levels, numbered from 0; there is no level {number}.")
+        return _level(file, blocks, int(number))
 
 
 def _level_files(path: Path) -> list[Path]:
@@ -130,23 +139,36 @@ def _content(file: Path) -> str:
 
 
 def _numbers_of_split(file: Path, split: str) -> list[int]:
-    levels = levels_of(file, file.stat().st_mtime_ns)
-    return [number for number, level in enumerate(levels) if split_of(level) == split]
+    return [number for number, level in enumerate(levels_of(file)) if split_of(level) == split]
 
 
-@lru_cache(maxsize=64)
-def levels_of(file: Path, modified: int = 0) -> tuple[Level, ...]:
+def levels_of(file: Path) -> tuple[Level, ...]:
     """Reads all levels of a file.
-
-    Args:
-        file: its path.
-        modified: when it was changed last; a changed file is another one.
 
     Raises:
         InputError: it cannot be read, or a level is broken; the message names the level and the line.
     """
+    blocks = _blocks(file, file.stat().st_mtime_ns)
+    return tuple(_level(file, blocks, number) for number in range(len(blocks)))
+
+
+def _level(file: Path, blocks: Sequence[_Block], number: int) -> Level:
+    try:
+        return read_level(blocks[number].rows)
+    except LevelError as error:
+        raise InputError(f"{file}, level {number} (line {blocks[number].line}): {error}.") from None
+
+
+@lru_cache(maxsize=64)
+def _blocks(file: Path, modified: int) -> list[_Block]:
+    """Cuts a file into levels.
+
+    Args:
+        file: its path.
+        modified: when it was changed last; a changed file is another one.
+    """
     del modified
-    levels: list[Level] = []
+    blocks: list[_Block] = []
     rows: list[str] = []
     for number, line in enumerate([*_content(file).splitlines(), ""], start=1):
         if _ROW.fullmatch(line):
@@ -157,9 +179,6 @@ def levels_of(file: Path, modified: int = 0) -> tuple[Level, ...]:
                 " that starts with ';'."
             )
         elif rows:
-            try:
-                levels.append(read_level(rows))
-            except LevelError as error:
-                raise InputError(f"{file}, level {len(levels)} (line {number - len(rows)}): {error}.") from None
+            blocks.append(_Block(number - len(rows), rows))
             rows = []
-    return tuple(levels)
+    return blocks
