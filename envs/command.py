@@ -1,10 +1,13 @@
 """What all commands share: reading arguments, `--help`, one-line errors and exit codes.
 
-Exit codes: 0 done, 1 the command itself found a failure, 2 bad input, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 the command itself found a failure, 2 bad input, 130 stopped by Ctrl-C, 141 nobody reads the
+output any more (`| head`).
 """
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -44,13 +47,27 @@ def run_command(
     try:
         check_packages()
         if rest != arguments:
-            print(help_text(program, schema, rest, description))
+            print(help_text(program, schema, rest, description), flush=True)
             return 0
         with shown():
-            return main(load(schema, rest)) or 0
+            code = main(load(schema, rest)) or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped by Ctrl-C.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        # Python flushes the output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _output_is_closed() -> bool:
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in pipe.poll(0))

@@ -73,3 +73,17 @@ def test_an_unknown_key(command: str):
 )
 def test_bad_input(command: str, word: str, line: str):
     assert line in refused_at_once(command, word)
+
+
+@pytest.mark.parametrize("words", [["envs.list"], ["envs.play", "--help"], ["envs.play", "player=oracle"]])
+def test_output_that_nobody_reads_is_no_crash(words: list[str]):
+    command = [sys.executable, "-m", *words]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    # The library that draws tables ends the command itself, with 1.
+    assert process.returncode in (1, 141)
