@@ -21,7 +21,7 @@ import time
 from typing import Any, BinaryIO, NamedTuple
 
 CPU_SECONDS = 3
-WALL_SECONDS = 30.0
+WALL_SECONDS = 120.0
 MEMORY_BYTES = 2 << 30
 _PR_SET_PDEATHSIG = 1
 _IDLE_SECONDS = 5.0
