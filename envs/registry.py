@@ -105,18 +105,27 @@ def register(name: str, target: str) -> None:
         _registered[name] = target
 
 
-def env_class(name: str) -> type[TextEnv]:
-    """Imports an environment's class.
+def target_of(name: str) -> str:
+    """Returns where an environment's class is, "my_package.module:Class": what its name stands for in any process.
 
     Raises:
-        InputError: there is no such environment, or its class cannot be imported.
+        InputError: there is no such environment.
     """
     if ":" not in name and name not in _targets():
         error = unknown("environment", name, names())
         raise InputError(f"{error} An environment of your own is named my_package.module:Class.")
     target = _targets().get(name, name)
     _check_target(target)
-    module_name, _, class_name = target.partition(":")
+    return target
+
+
+def env_class(name: str) -> type[TextEnv]:
+    """Imports an environment's class.
+
+    Raises:
+        InputError: there is no such environment, or its class cannot be imported.
+    """
+    module_name, _, class_name = target_of(name).partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from envs.pool.messages import Kind, Request
-from envs.registry import env_class
+from envs.registry import target_of
 from envs.types import Info
 from envs.worlds import Failure
 
@@ -27,8 +27,7 @@ class World:
     @property
     def target(self) -> str:
         """Its class as "module:Class": names that this process registered are not known in a worker."""
-        found = env_class(self.name)
-        return f"{found.__module__}:{found.__qualname__}"
+        return target_of(self.name)
 
 
 class Start(NamedTuple):
