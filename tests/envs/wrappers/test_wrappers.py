@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs
@@ -99,6 +99,7 @@ def test_actions_are_read_generously(action: str):
     assert env.step(action)[0] == "You are in room 1."
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("go rightlf<action>/.\"' ", max_size=20), max_size=5))
 def test_tidy_admissible_commands_are_read_as_they_are(commands: list[str]):
     tidy = [command for command in commands if command_in(command, {"admissible_commands": []}) == command]
@@ -139,6 +140,7 @@ def test_rewards_are_shaped():
     assert env.step("go right")[1] == 0.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.5, 1.0))
 def test_potentials_change_every_return_of_a_task_alike(seed: int, discount: float):
     plain, shaped = Corridor(), RewardShaping(Corridor(), potential_based(around.nearness, discount))
