@@ -10,8 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agents.policies.scripted import ScriptedPolicy
@@ -19,6 +18,7 @@ from envs import registry
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
+from envs.pool import Pool, PoolConfig, place
 from envs.types import TextEnv
 from evals.panels import Panel, draw
 
@@ -36,6 +36,7 @@ class BaselinesConfig:
     envs: tuple[str, ...] = key((), "the worlds to play, such as [alfworld,sokoban]; empty plays all")
     tasks: int = key(100, "tasks of each world", unit="tasks", minimum=1)
     seed: int = key(0, "keys the tasks and the players", minimum=0)
+    pool: PoolConfig = field(default_factory=PoolConfig)
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def main(config: BaselinesConfig) -> int:
     missing = []
     for name in config.envs or registry.names():
         try:
-            world = prepare(name, config.tasks, config.seed)
-            with screen.bar(name, len(world.panel.tasks) * len(world.players)) as bar:
-                found = measure(world, config.seed, bar.advance)
+            with Pool(config.pool, screen.print) as pool:
+                world = prepare(name, config.tasks, config.seed, pool)
+                with screen.bar(name, len(world.panel.tasks) * len(world.players)) as bar:
+                    found = measure(world, config.seed, bar.advance)
         except InputError as error:
             missing.append(f"not played: {name}: {error}")
         except Exception as error:  # another project's world may fail in any way; the others are played
@@ -87,20 +89,21 @@ def main(config: BaselinesConfig) -> int:
     return 0
 
 
-def prepare(name: str, tasks: int, seed: int) -> World:
+def prepare(name: str, tasks: int, seed: int, pool: Pool) -> World:
     """Finds out what of a world can be played, and draws its tasks.
 
     Args:
         name: the world's name, as for `envs.make`.
         tasks: tasks to draw from its evaluation split, each once; a smaller split gives all it has.
         seed: keys the draw.
+        pool: where the episodes are played if the world is slow or may crash.
 
     Raises:
         InputError: the world cannot be made.
     """
     with closing(registry.make(name)) as env:
         split = env.evaluation_split
-    make_env = partial(registry.make, name, split=split)
+    make_env = place(name, {"split": split}, pool)
     with closing(make_env()) as env:
         panel = draw(env, f"{name}-{split}-baselines", seed, tasks)
         return World(make_env, split, panel, tuple(player for player in PLAYERS if player in env.players))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import envs
 from envs import registry
 from envs.command import run_command
 from envs.errors import MissingExtraError
+from envs.pool import Pool, PoolConfig
 from envs.types import Info
 from evals.baselines import BaselinesConfig, main, measure, prepare
 from evals.statistics import wilson
 from tests.envs.corridor import Corridor
 
+HERE = int(os.environ.setdefault("KEYSTONE_TEST_PROCESS", str(os.getpid())))
 WORLD = "tests.envs.corridor:Corridor"
 
 
@@ -39,13 +42,24 @@ class Tripping(Corridor):
         raise RuntimeError("tripped")
 
 
+class Apart(Corridor):
+    """A world that must not be played in this process."""
+
+    in_process = False
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        assert os.getpid() != HERE
+        return super().step(action)
+
+
 def run(*argv: str) -> int:
     return run_command("baselines", BaselinesConfig, main, description="", argv=argv)
 
 
 def test_each_player_is_counted():
     ticks: list[None] = []
-    world = prepare(WORLD, 20, 0)
+    with Pool(PoolConfig(), print) as pool:
+        world = prepare(WORLD, 20, 0, pool)
     assert (world.split, world.players) == ("test", ("random", "oracle"))
     assert sorted(world.panel.tasks) == ["test-0", "test-1", "test-2"]
     found = measure(world, 0, lambda: ticks.append(None))
@@ -66,6 +80,13 @@ def test_a_world_that_is_missing_is_named_and_the_others_are_played(capsys: pyte
     assert "100.0 %" in said
     assert "43.9\N{EN DASH}100.0" in said
     assert "0/" not in said
+
+
+def test_worlds_out_of_process_are_played_in_the_pool(capsys: pytest.CaptureFixture[str]):
+    assert run(f"envs={__name__}:Apart", "tasks=20", "pool.workers=1", "pool.worlds=2") == 0
+    said = capsys.readouterr().out
+    assert "broken" not in said
+    assert "43.9\N{EN DASH}100.0" in said
 
 
 def test_broken_episodes_are_counted(capsys: pytest.CaptureFixture[str]):
