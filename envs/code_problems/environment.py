@@ -15,7 +15,6 @@ import difflib
 import hashlib
 import random
 import re
-import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,13 +28,13 @@ from envs.code_problems.players import OraclePlayer, RandomPlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import key
-from envs.errors import InputError, unknown
+from envs.errors import InputError, shortened, unknown
 from envs.sandbox import CHOICES, means
 from envs.types import Info, Player, TextEnv
 from envs.verifiers.unit_tests import Examination
 
 _FENCED = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
-_MOST_FAILURES = 3
+_MOST_FAILURES, _LONGEST = 3, 800
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class CodeProblems(TextEnv):
         "You solve programming problems in Python. Answer with a complete program, alone or in a ```python block, that"
         " defines what is asked for. Use the standard library only. If a test fails you are told and can try again."
     )
-    action_space: gymnasium.Space[str] = gymnasium.spaces.Text(1 << 14, min_length=0, charset=string.printable)
 
     def __init__(self, config: CodeProblemsConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
         """Finds the problems and what confines programs.
@@ -263,11 +261,16 @@ def _failures(examination: Examination, shown: int) -> str:
     if not failed:
         return f"The tests shown were not finished: {examination.stopped}. Try again."
     # What is wrong with the whole program is the same for every test.
-    messages = list(dict.fromkeys(f"{result.message}." for result in failed))
+    messages = list(dict.fromkeys(f"{_shown(result.message)}." for result in failed))
     if len(messages) > 1 or len(failed) == 1:
-        messages = [f"{result.source}\n{result.message}." for result in failed]
+        messages = [f"{_shown(result.source)}\n{_shown(result.message)}." for result in failed]
     lines = [f"{len(failed)} of {shown} tests shown fail.", *messages[:_MOST_FAILURES], "Try again."]
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """Cuts a text that a program may have made as long and as odd as it likes."""
+    return shortened(text, _LONGEST).encode(errors="replace").decode()
 
 
 def _problem_of(env: TextEnv) -> Problem:

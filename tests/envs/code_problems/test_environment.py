@@ -65,6 +65,14 @@ def test_programs_that_do_not_run_or_end(env: CodeProblems):
     assert "the program defines no 'add'" in env.step("")[0]
 
 
+def test_what_a_program_says_of_itself_is_cut_and_plain_text(env: CodeProblems):
+    for value in ("chr(0xD800) * 5", "'x' * 10 ** 6", "[[[1]]] * 10 ** 5"):
+        text = env.reset(seed=0) and env.step(f"def add(a, b): raise ValueError({value})")[0]
+        assert env.observation_space.contains(text)
+        assert len(text) < 1000
+        assert "ValueError" in text
+
+
 def test_without_public_tests_the_name_is_told_and_the_first_program_counts(tmp_path: Path):
     env = CodeProblems(data=write(tmp_path / "mbpp.jsonl", MBPP_ROW), public_tests=0)
     assert env.reset(seed=0)[0].endswith("It should define add.")
