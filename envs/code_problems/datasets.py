@@ -21,6 +21,7 @@ import ast
 import doctest
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ def parse(row: Any, where: str, public_tests: int) -> tuple[str, Problem]:  # no
             f"{where}: the row has no usable {lacking[kind][0]!r}. Rows like {kind}'s have the fields {fields}."
         )
     try:
-        problem = _mbpp(row, public_tests) if kind == "MBPP" else _human_eval(row)
+        with warnings.catch_warnings():
+            # What Python thinks of the style of published programs is no news for their readers.
+            warnings.simplefilter("ignore")
+            problem = _mbpp(row, public_tests) if kind == "MBPP" else _human_eval(row)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: the program or its tests are not Python: {error}.") from None
     return _split(row, where), problem
