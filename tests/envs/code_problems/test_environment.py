@@ -17,7 +17,7 @@ RIGHT = "def add(a, b): return a + b"
 
 @pytest.fixture
 def env(tmp_path: Path) -> CodeProblems:
-    made = CodeProblems(data=write(tmp_path / "mbpp.jsonl", MBPP_ROW), public_tests=1, max_turns=3, time_limit=1)
+    made = CodeProblems(data=write(tmp_path / "mbpp.jsonl", MBPP_ROW), public_tests=1, max_turns=3, time_limit=2)
     made.reset(seed=0)
     return made
 

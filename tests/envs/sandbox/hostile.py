@@ -368,13 +368,15 @@ def numbers(machine: str) -> dict[str, int]:
     return {name: number[machine == "aarch64"] for name, number in _NUMBERS.items()}
 
 
-# How programs end, where there is only one right word for it.
+# How programs end that do not end by themselves or in one way only. The others end with an exit code or a signal.
 ENDINGS = {
+    "memory bomb that catches": {"time", "processor time", "memory"},
+    "object that resurrects itself": {"time", "processor time"},
     "fork bomb": {"time", "processor time"},
     "fork bomb that ends": {"ok"},
     "thread bomb": {"time", "processor time"},
     "memory bomb": {"error", "memory"},
-    "memory bomb of many processes": {"memory", "time"},
+    "memory bomb of many processes": {"memory"},
     "large number": {"processor time", "time", "error", "memory"},
     "endless output": {"output"},
     "endless errors": {"output"},

@@ -151,7 +151,7 @@ def test_no_cheat_passes(name: str):
     assert not verdict.passed
     assert verdict.score < 1
     assert "\n" not in verdict.reason
-    assert verify(RIGHT, TESTS, LIMITS).passed, "the next program is judged as ever"
+    assert verify(RIGHT, TESTS).passed, "the next program is judged as ever"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_no_cheat_passes(name: str):
     ],
 )
 def test_a_right_program_passes_whatever_it_leaves_behind(leftover: str):
-    assert verify(leftover + RIGHT, TESTS, LIMITS) == Verdict(1.0, True, "all 3 tests hold")
+    assert verify(leftover + RIGHT, TESTS) == Verdict(1.0, True, "all 3 tests hold")
 
 
 def test_the_score_is_the_share_of_tests_that_hold():
@@ -303,7 +303,7 @@ def test_tests_are_confined_too(tmp_path: Any):
 @pytest.mark.parametrize("sandbox", ["bubblewrap", "namespaces", "unsafe"])
 def test_every_means_gives_the_same_verdicts(sandbox: str):
     try:
-        assert verify(RIGHT, TESTS, LIMITS, sandbox=sandbox).passed
+        assert verify(RIGHT, TESTS, sandbox=sandbox).passed
     except InputError as error:
         pytest.skip(str(error))
     for name in ("os._exit(0) when called", "a number equal to everything", "writing reports to every descriptor"):
