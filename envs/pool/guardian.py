@@ -113,7 +113,14 @@ class Guardian:
         )
         assert self._process.stdin is not None
         known = "".join(f"+ {group} {mark}\n" for group, mark in self._workers.items())
-        os.write(self._process.stdin.fileno(), known.encode())
+        try:
+            os.write(self._process.stdin.fileno(), known.encode())
+        except BrokenPipeError:
+            # It ended at once. Workers are not kept waiting for it; the next message starts it again.
+            self._process.wait()
+            self._process.stdin.close()
+            self._process = None
+            return
         # Later lines are short enough to be written whole or not at all.
         os.set_blocking(self._process.stdin.fileno(), False)
 

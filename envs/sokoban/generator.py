@@ -143,8 +143,8 @@ def generate(difficulty: Difficulty, split: str, number: int) -> Generated:
             if found is not None:
                 return found
     raise InputError(
-        f"no level {difficulty.label} was found in {_ATTEMPTS} tries. Allow fewer pushes (min_pushes=), or give more"
-        " room (width=, height=) or another share of walls (walls=)."
+        f"no level {difficulty.label} of split {split} was found in {_ATTEMPTS} tries. Allow fewer pushes"
+        " (min_pushes=), or give more room (width=, height=) or another share of walls (walls=)."
     )
 
 

@@ -172,7 +172,7 @@ def test_numbers_lists_and_short_names():
         ("oven=", "unknown oven ''."),
         ("oven=broken", "unknown key 'oven.degreees' (in configs/oven/broken.yaml). Did you mean 'oven.degrees'?"),
         ("env=alfwrld", "unknown env 'alfwrld'. Did you mean 'alfworld'?"),
-        ("env=no_such_package.zork:Zork", "needs the module 'no_such_package', which is not installed"),
+        ("env=no_such_package.zork:Zork", "needs the module 'no_such_package', which is neither installed nor in"),
         ("env=zork:Zork:Zork", "named my_package.module:Class, got 'zork:Zork:Zork'"),
         ("recipe=roll", "unknown recipe 'roll'. Did you mean 'rolls'?"),
         ("recipe=list", "must hold `key: value` lines"),

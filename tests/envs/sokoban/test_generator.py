@@ -19,7 +19,8 @@ SIZES = st.integers(6, 7)
 @st.composite
 def difficulties(draw: st.DrawFn) -> Difficulty:
     least = draw(st.integers(1, 2))
-    walls = draw(st.sampled_from([0, 0.1, 0.25]))
+    # A small room without walls has so few layouts that a split may have none of them.
+    walls = draw(st.sampled_from([0.1, 0.25]))
     return Difficulty(draw(st.integers(1, 2)), draw(SIZES), draw(SIZES), walls, least, least + draw(st.integers(0, 4)))
 
 
@@ -57,7 +58,7 @@ def test_another_process_makes_the_same_level():
 
 
 def test_what_hardly_exists_is_refused_in_one_line():
-    with pytest.raises(InputError, match="no level 5x5,boxes=1,walls=0,pushes=30-40 was found"):
+    with pytest.raises(InputError, match="no level 5x5,boxes=1,walls=0,pushes=30-40 of split train was found"):
         generate(Difficulty(1, 5, 5, 0, 30, 40), "train", 0)
 
 
