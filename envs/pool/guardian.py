@@ -120,9 +120,9 @@ class Guardian:
             self._process.wait()
             self._process.stdin.close()
             self._process = None
-            return
-        # Later lines are short enough to be written whole or not at all.
-        os.set_blocking(self._process.stdin.fileno(), False)
+        else:
+            # Later lines are short enough to be written whole or not at all.
+            os.set_blocking(self._process.stdin.fileno(), False)
 
 
 def main() -> None:
