@@ -104,25 +104,25 @@ class Guardian:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert self._process.stdin is not None
+        assert process.stdin is not None
         known = "".join(f"+ {group} {mark}\n" for group, mark in self._workers.items())
         try:
-            os.write(self._process.stdin.fileno(), known.encode())
+            os.write(process.stdin.fileno(), known.encode())
         except BrokenPipeError:
             # It ended at once. Workers are not kept waiting for it; the next message starts it again.
-            self._process.wait()
-            self._process.stdin.close()
-            self._process = None
-        else:
-            # Later lines are short enough to be written whole or not at all.
-            os.set_blocking(self._process.stdin.fileno(), False)
+            process.wait()
+            process.stdin.close()
+            return
+        # Later lines are short enough to be written whole or not at all.
+        os.set_blocking(process.stdin.fileno(), False)
+        self._process = process
 
 
 def main() -> None:
