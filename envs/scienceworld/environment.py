@@ -287,7 +287,9 @@ class ScienceWorld(TextEnv):
         score = float(server.call("getScore"))
         self._score = max(score, 0.0)
         self._completed = bool(server.call("getCompleted")) or score < 0
-        self._listed = self._list(server)
+        if said != _UNKNOWN:
+            # The simulator draws the names of things anew for every list, even where nothing was done.
+            self._listed = self._list(server)
         return said
 
     def _list(self, server: Server) -> list[str]:
