@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, Literal, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 from envs import presets
+from envs.errors import InputError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,3 +169,23 @@ def expected(key: Key) -> str:
     if key.maximum is not None:
         text += f"{' and' if key.minimum is not None else ''} of at most {_number(key.maximum)}"
     return text
+
+
+def check_values(config: Any) -> None:  # noqa: ANN401 - any configuration dataclass
+    """Holds the values of a configuration that was made in Python to its keys' choices and limits.
+
+    Args:
+        config: an instance of a dataclass whose fields `key` declares.
+
+    Raises:
+        InputError: a value is not allowed.
+    """
+    for field in dataclasses.fields(config):
+        value, allowed = getattr(config, field.name), field.metadata
+        low, high = allowed["minimum"], allowed["maximum"]
+        if allowed["choices"] and value not in allowed["choices"]:
+            raise unknown(field.name, str(value), map(str, allowed["choices"]))
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            limits = f"{high:g} or less" if low is None else f"{low:g} or more"
+            limits = limits if low is None or high is None else f"from {low:g} to {high:g}"
+            raise InputError(f"{field.name} should be {limits}, got {value}.")

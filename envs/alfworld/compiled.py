@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 from envs.alfworld import dialects, layout, pddl, problem, reading
 from envs.alfworld.dialects import Dialect
-from envs.alfworld.games import GameIndex, cache_folder, write_aside
+from envs.alfworld.games import GameIndex
 from envs.alfworld.layout import Arrangement, Layout, arrange
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Goal
 from envs.alfworld.reading import read_game
+from envs.cache import cache_folder, write_aside
 from envs.errors import InputError, shortened
 from envs.progress import track
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium
@@ -25,7 +25,7 @@ from envs.alfworld.reading import Outline, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, unknown
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
@@ -64,12 +64,7 @@ class ALFWorldConfig(Difficulty, _PlayConfig):
             InputError: if one is not allowed.
         """
         super().__post_init__()
-        for field in fields(_PlayConfig):
-            choices = field.metadata["choices"]
-            if choices and getattr(self, field.name) not in choices:
-                raise unknown(field.name, str(getattr(self, field.name)), choices)
-        if self.max_turns < 1:
-            raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
+        check_values(self)
 
 
 class OraclePlayer:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Container
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from envs.alfworld.reading import load_json, read_bytes
+from envs.cache import cache_folder, write_aside
 from envs.errors import InputError, unknown
 from envs.progress import track
 
@@ -129,29 +128,9 @@ def stamp_of(path: str) -> Stamp:
     return Stamp(status.st_mtime_ns, status.st_size)
 
 
-def cache_folder() -> Path:
-    """Returns where derived files are kept: `$KEYSTONE_CACHE`, else ~/.cache/keystone."""
-    return Path(os.environ.get("KEYSTONE_CACHE") or Path.home() / ".cache" / "keystone").expanduser()
-
-
 def forget() -> None:
     """Forgets what was found in this process, so that the next search sees folders that have changed since."""
     _scan.cache_clear()
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Writes a derived file under another name and renames it, so that nobody ever reads half of it.
-
-    A cache that cannot be written is done without.
-    """
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=16)

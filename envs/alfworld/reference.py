@@ -22,9 +22,9 @@ from typing import Any
 from unittest import mock
 
 from envs.alfworld.dialects import TASK_LINE
-from envs.alfworld.games import cache_folder
 from envs.alfworld.reading import load_json, read_bytes
 from envs.alfworld.tasks import Location, generated_problem
+from envs.cache import cache_folder
 from envs.errors import InputError, MissingExtraError, shortened
 
 MOST_SECONDS = 120

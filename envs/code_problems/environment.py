@@ -16,7 +16,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from envs.code_problems.generator import DIFFICULTIES, generate, task_name
 from envs.code_problems.players import OraclePlayer, RandomPlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, shortened, unknown
 from envs.sandbox import CHOICES, means
 from envs.types import Info, Player, TextEnv
@@ -71,14 +71,7 @@ class CodeProblemsConfig:
         Raises:
             InputError: if one is not allowed.
         """
-        for field in fields(self):
-            value, allowed = getattr(self, field.name), field.metadata
-            if allowed["choices"] and value not in allowed["choices"]:
-                raise unknown(field.name, str(value), map(str, allowed["choices"]))
-            below = allowed["minimum"] is not None and not value >= allowed["minimum"]
-            if below or (allowed["maximum"] is not None and not value <= allowed["maximum"]):
-                most = "" if allowed["maximum"] is None else f" and at most {allowed['maximum']:g}"
-                raise InputError(f"{field.name} should be at least {allowed['minimum']:g}{most}, got {value}.")
+        check_values(self)
 
 
 class CodeProblems(TextEnv):

@@ -14,16 +14,16 @@ history files.
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import gymnasium
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, unknown
+from envs.players import RandomPlayer
 from envs.scienceworld.commands import admissible
 from envs.scienceworld.server import Server, ServerError, find_java, find_simulator
 from envs.scienceworld.tasks import (
@@ -72,13 +72,7 @@ class ScienceWorldConfig:
         Raises:
             InputError: if one is not allowed.
         """
-        for field in fields(self):
-            choices, low = field.metadata["choices"], field.metadata["minimum"]
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise unknown(field.name, str(value), choices)
-            if low is not None and not value >= low:
-                raise InputError(f"{field.name} should be {low} or more, got {value}.")
+        check_values(self)
         check_kinds(_listed(self.task))
         chosen = tuple(kind for kind in VARIATIONS if kind in _listed(self.task))
         object.__setattr__(self, "task", () if len(chosen) == len(VARIATIONS) else chosen)
@@ -94,23 +88,6 @@ class ScienceWorldConfig:
 def _listed(given: object) -> tuple[str, ...]:
     one_or_more = cast("str | tuple[str, ...]", given)
     return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
-
-
-class RandomPlayer:
-    """Plays a random admissible command at every turn."""
-
-    def __init__(self, env: TextEnv, seed: int) -> None:
-        """Starts.
-
-        Args:
-            env: the environment, after `reset`.
-            seed: of its choices.
-        """
-        self._random = random.Random(seed)
-
-    def act(self, text: str, info: Info) -> str:
-        """Returns a random admissible command."""
-        return self._random.choice(info["admissible_commands"])
 
 
 class OraclePlayer:

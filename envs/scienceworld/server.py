@@ -18,6 +18,7 @@ import os
 import selectors
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 import weakref
@@ -91,16 +92,19 @@ class Server:
             ServerError: Java does not start, or not in time.
         """
         command = [find_java(), *_OPTIONS, "-cp", find_simulator(), "py4j.GatewayServer"]
+        # The simulator writes a table of its object types to wherever it is started.
+        scratch = tempfile.mkdtemp(prefix="keystone-scienceworld-")
         self._deadline = deadline
         self._process = subprocess.Popen(
             [*command, "--die-on-broken-pipe", "--enable-auth", "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=scratch,
             # Ctrl-C is for the program, which then stops Java in its own way.
             start_new_session=True,
         )
-        self._stop = weakref.finalize(self, _stop, self._process, os.getpid())
+        self._stop = weakref.finalize(self, _stop, self._process, scratch, os.getpid())
         self.pid = self._process.pid
         self._gateway: Any = None
         port, key = self._greeting()
@@ -216,9 +220,10 @@ def _drain(output: IO[bytes]) -> None:
             pass
 
 
-def _stop(process: subprocess.Popen[bytes], owner: int) -> None:
+def _stop(process: subprocess.Popen[bytes], scratch: str, owner: int) -> None:
     """Ends Java, which has nothing to save. A fork of the program that started it leaves it alone."""
     if os.getpid() == owner:
         process.kill()
         process.wait()
         process.stdin.close()  # type: ignore[union-attr]
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -9,7 +9,6 @@ Left out: TextWorld's intermediate reward, and batches of games in one call.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, unknown
+from envs.players import RandomPlayer
 from envs.textworld.families import FAMILIES, SPLITS, Family
 from envs.textworld.library import library
 from envs.textworld.story import Story
@@ -50,33 +50,10 @@ class TextWorldConfig(Family, _PlayConfig):
             InputError: if one is not allowed.
         """
         super().__post_init__()
-        for field in fields(_PlayConfig):
-            choices = field.metadata["choices"]
-            if choices and getattr(self, field.name) not in choices:
-                raise unknown(field.name, str(getattr(self, field.name)), choices)
-        for name in ("games", "max_turns"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} should be 1 or more, got {getattr(self, name)}.")
+        check_values(self)
         changed = [field.name for field in fields(Family) if getattr(self, field.name) != field.default]
         if self.data and changed:
             raise InputError(f"{changed[0]} is for made games, and data={self.data} names game files. Leave one out.")
-
-
-class RandomPlayer:
-    """Plays a random admissible command at every turn."""
-
-    def __init__(self, env: TextEnv, seed: int) -> None:
-        """Starts.
-
-        Args:
-            env: the environment, after `reset`.
-            seed: of its choices.
-        """
-        self._random = random.Random(seed)
-
-    def act(self, text: str, info: Info) -> str:
-        """Returns a random admissible command."""
-        return self._random.choice(info["admissible_commands"])
 
 
 class OraclePlayer:

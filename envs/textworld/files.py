@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from envs.cache import cache_folder
 from envs.errors import InputError, shortened
 from envs.textworld.families import MadeTask
 from envs.textworld.library import library
@@ -143,18 +143,12 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
 
 
-def cache_folder() -> Path:
-    """Returns where compiled games are kept."""
-    base = os.environ.get("KEYSTONE_CACHE") or Path.home() / ".cache" / "keystone"
-    return Path(base).expanduser() / "textworld"
-
-
 def _kept(source: str, make: Callable[[], Any]) -> Path:
     """Returns the story file made from a source, from the cache if it is there."""
     library()
     version = importlib.metadata.version("textworld")
     digest = hashlib.sha256("\0".join((_FORMAT, version, source)).encode()).hexdigest()
-    folder = cache_folder() / digest[:32]
+    folder = cache_folder() / "textworld" / digest[:32]
     if _whole(folder):
         return folder / _GAME
     try:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -149,7 +150,12 @@ def test_two_processes_play_the_same(shared: ScienceWorld):
     assert json.loads(done.stdout) == json.loads(json.dumps(first))
 
 
-def test_a_closed_and_a_forgotten_process_are_gone(shared: ScienceWorld):
+def test_a_closed_and_a_forgotten_process_are_gone_and_leave_no_file(
+    shared: ScienceWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     closed, forgotten = Server(60.0), Server(60.0)
     pids = [closed.pid, forgotten.pid]
     assert all(map(runs, pids))
@@ -159,6 +165,7 @@ def test_a_closed_and_a_forgotten_process_are_gone(shared: ScienceWorld):
     del forgotten
     gc.collect()
     assert all(map(gone, pids))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "here"]
 
 
 def test_a_killed_process_is_named_and_the_next_reset_starts_another(made: ScienceWorld):

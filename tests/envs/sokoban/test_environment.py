@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -129,17 +128,3 @@ def test_passes_over_files_do_not_repeat_levels(real_data: Path):
     tasks = env.sample_tasks(0, 2 * count)
     assert len(set(tasks[:count])) == len(set(tasks[count:])) == count
     assert tasks[:count] != tasks[count:]
-
-
-def test_a_pickled_world_goes_on_where_it_was():
-    env = envs.make("sokoban")
-    _, info = env.reset(seed=2)
-    env.step(info["admissible_commands"][0])
-    copy = pickle.loads(pickle.dumps(env))
-    for _ in range(5):
-        commands = info["admissible_commands"]
-        told = env.step(commands[-1])
-        assert copy.step(commands[-1]) == told
-        info = told[4]
-    env.close()
-    env.close()

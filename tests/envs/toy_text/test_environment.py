@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import gymnasium
 import numpy as np
 import pytest
@@ -204,17 +202,3 @@ def test_wrong_options_are_refused(options, reason):
 def test_unknown_tasks_are_refused(task: str):
     with pytest.raises(InputError, match="are named like 'FrozenLake-v1/train/0'"):
         world().reset(options={"task": task})
-
-
-def test_a_pickled_world_goes_on_where_it_was():
-    env = envs.make("toy_text")
-    _, info = env.reset(seed=2)
-    env.step(info["admissible_commands"][0])
-    copy = pickle.loads(pickle.dumps(env))
-    for _ in range(5):
-        commands = info["admissible_commands"]
-        told = env.step(commands[-1])
-        assert copy.step(commands[-1]) == told
-        info = told[4]
-    env.close()
-    env.close()

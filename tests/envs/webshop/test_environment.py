@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -226,20 +225,6 @@ def test_wrong_options_are_refused(changes, reason):
 def test_unknown_tasks_are_refused(task: str):
     with pytest.raises(InputError, match="are named like 'generated/1000/"):
         envs.make("webshop").reset(options={"task": task})
-
-
-def test_a_pickled_world_goes_on_where_it_was():
-    env = envs.make("webshop")
-    _, info = env.reset(seed=2)
-    env.step(info["admissible_commands"][0])
-    copy = pickle.loads(pickle.dumps(env))
-    for _ in range(5):
-        commands = info["admissible_commands"]
-        told = env.step(commands[-1])
-        assert copy.step(commands[-1]) == told
-        info = told[4]
-    env.close()
-    env.close()
 
 
 def test_another_process_finds_the_same():
