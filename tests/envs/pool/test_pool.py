@@ -290,8 +290,11 @@ def test_a_guardian_that_is_gone_is_replaced(number: signal.Signals, pool: Watch
     assert guardian._process is not None
     first = guardian._process.pid
     os.kill(first, number)
-    if number is signal.SIGSTOP:
-        # Until its pipe is full, nobody can tell.
+    if number is signal.SIGKILL:
+        # Until it is dead, nobody can tell.
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    else:
+        # Until its pipe is full, nobody can tell either.
         for group in range(9_000_000, 9_000_400):
             guardian.watch(group, "0" * 1000)
         for group in range(9_000_000, 9_000_400):
