@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from agents.models import ModelConfig, choose_device, choose_dtype, is_path, locate_model, quiet
+from agents.models import ModelConfig, choose_device, choose_dtype, is_path, quiet
 from agents.policies.scripted import ScriptedPolicy
+from agents.starts import locate
 from envs import presets
 from envs.command import run_command
 from envs.config import save
@@ -124,7 +125,7 @@ def check(config: EvalConfig) -> _Inputs:
     if not config.policy.path:
         error = unknown("policy", config.policy.name, {*env.players, *presets.names("model")})
         raise InputError(f"{error} Or {_MODEL}.")
-    path = locate_model(config.policy.path, "policy")
+    path = locate(config.policy.path, config.env, "policy")
     if config.delta and not Path(config.delta).is_file():
         raise InputError(f"delta={config.delta}: no such file.")
     return _Inputs(make_env, panel, env.describe_data(), path)

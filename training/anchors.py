@@ -137,15 +137,16 @@ def _options(config: AnchorsConfig) -> Any:  # noqa: ANN401
 
 
 def _columns(config: AnchorsConfig, kind: str) -> Columns:
-    from agents.models import choose_device, choose_dtype, locate_model, quiet
+    from agents.models import choose_device, choose_dtype, quiet
     from agents.policies.transformers import Sampling, TransformersPolicy, load
     from agents.prompts import manner_of
     from agents.rollout import rollout
+    from agents.starts import locate
     from envs.screen import Screen
     from training.collect import Estimator, iteration_keys
 
     quiet()
-    path = locate_model(config.model.path)
+    path = locate(config.model.path, config.env)
     model, tokenizer = load(path, choose_device(config.device), choose_dtype(config.model.dtype, path))
     sampling = Sampling(config.train.temperature, config.model.max_reply_tokens)
     manner = manner_of(env_class(config.env.name))

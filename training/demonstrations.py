@@ -3,14 +3,14 @@
 An expert alone never shows how to get out of trouble, and a clone of it gets stuck at its first mistake. So now and
 then a burst of other commands is played (admissible ones at random, or garbled ones that the world answers with
 "Nothing happens."), and the expert goes on from wherever that led. The noise is context, not an example: its tokens
-weigh nothing. What the world says weighs a little: predicting it teaches a small model the names and numbers that
-commands are made of.
+weigh nothing. Where actions are free text there is no noise. What the world says weighs a little: predicting it
+teaches a small model the names and numbers that commands are made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -48,12 +48,14 @@ class Step:
         admissible_commands: the commands that would have done something.
         command: what was played.
         labelled: False if it was noise.
+        won: whether it won.
     """
 
     observation: str
     admissible_commands: list[str]
     command: str
     labelled: bool
+    won: bool = False
 
 
 class _Demonstration:
@@ -69,7 +71,8 @@ class _Demonstration:
     def choose(self, proposed: str) -> str:
         """Plays what the player proposes, or noise."""
         text, info = self._said
-        if self._burst == 0 and self._generator.random() < self._noise.burst_probability:
+        can_stray = bool(info["admissible_commands"])
+        if can_stray and self._burst == 0 and self._generator.random() < self._noise.burst_probability:
             self._burst = int(self._generator.geometric(1.0 / self._noise.burst_turns))
         command = _disturbed(info, self._generator, self._noise) if self._burst else proposed
         self.steps.append(Step(text, info["admissible_commands"], command, labelled=self._burst == 0))
@@ -80,6 +83,8 @@ class _Demonstration:
         """Takes what the world answered; True if that was the end."""
         text, _, terminated, truncated, info = answer
         self._said = text, info
+        if info["won"]:
+            self.steps[-1] = replace(self.steps[-1], won=True)
         return terminated or truncated
 
 

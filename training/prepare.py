@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.draws import stream_seed
 from agents.models import choose_device, choose_dtype, locate_model, quiet
+from agents.starts import WARM, is_made, start_folder, warmstart_command
 from agents.targets import parse
 from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose, draw
-from training import selectors
+from training import selectors, warmstart
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
+from training.warmstart import WarmstartConfig
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +92,7 @@ def check(config: RunConfig) -> Inputs:
         )
     train_env = partial(make_from, config.env)
     env = train_env()
-    model_path = locate_model(config.model.path)
+    model_path = locate_start(config)
     check_layer(config.layer, model_path)
     panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
     trained = env.sample_tasks(stream_seed(config.seed, "training"), config.iterations * config.train.groups)
@@ -107,6 +109,35 @@ def check(config: RunConfig) -> Inputs:
     probe = draw(env, PROBE, stream_seed(config.seed, PROBE), PROBE_TASKS, excluding=apart)
     data = {"training": env.describe_data(), "evaluation": panel_env().describe_data()}
     return Inputs(config, model_path, train_env, panel_env, tuning, probe, panel, data)
+
+
+def locate_start(config: RunConfig) -> str:
+    """Returns the folder or hub id of the policy that a run starts from; `model=warm` may still have to be made.
+
+    Raises:
+        InputError: there is no such model, or nothing to clone a starting policy from.
+    """
+    if config.model.path != WARM:
+        return locate_model(config.model.path)
+    warmstart.player_of(start_config(config))
+    return str(start_folder(config.env))
+
+
+def start_config(config: RunConfig) -> WarmstartConfig:
+    """Returns how the starting policy of a run with `model=warm` is made."""
+    return WarmstartConfig(env=config.env, pool=config.pool)
+
+
+def make_start(config: RunConfig) -> None:
+    """Makes the starting policy of a run with `model=warm`, if it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    if config.model.path == WARM and not is_made(start_folder(config.env)):
+        command = warmstart_command(config.env)
+        print(f"model=warm: env={config.env.name} has no starting policy yet, so one is made ({command}).", flush=True)
+        warmstart.make(start_config(config))
 
 
 def check_apart(config: RunConfig, trained: Sequence[str], panel: Panel, options: Mapping[str, Any]) -> None:

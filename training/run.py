@@ -18,7 +18,7 @@ from envs.config import load, save
 from envs.errors import InputError
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
-from training.prepare import check, load_model, open_run
+from training.prepare import check, load_model, make_start, open_run
 
 RUNS = Path("runs")
 
@@ -29,11 +29,13 @@ def main(config: RunConfig) -> int:
         check_resume(sys.argv[1:])
         folder = RunFolder.open(Path(config.resume))
         inputs = check(load(RunConfig, [f"config={folder / CONFIG}"]))
+        make_start(inputs.config)
         loaded = load_model(inputs)
     else:
         inputs = check(config)
         path = Path(config.out) if config.out else default_folder(config)
         RunFolder.check(path)
+        make_start(config)
         loaded = load_model(inputs)
         folder = RunFolder.create(path)
         save(replace(config, out="", resume=""), folder / CONFIG)

@@ -11,15 +11,16 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from agents.models import locate_model
+from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key
@@ -76,7 +77,7 @@ def cells_of(config: TuneConfig) -> list[Cell]:
 def main(config: TuneConfig) -> int:
     """Runs the command."""
     cells = cells_of(config)
-    model_path = locate_model(config.model.path)
+    model_path = locate(config.model.path, config.env)
     for cell in cells:
         if cell.target in selectors.names():
             raise InputError(f"targets={cell.target}: a search needs fixed targets, such as middle, 4 or full.")
@@ -85,7 +86,7 @@ def main(config: TuneConfig) -> int:
     done = {row["cell"]: row for row in RunFolder(out).rows(CELLS)}
     waiting = [cell for cell in cells if cell.name not in done]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
-    with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         futures = [pool.submit(train_cell, out, cell) for cell in waiting]
         try:
             for future in as_completed(futures):
@@ -119,6 +120,18 @@ def open_folder(config: TuneConfig) -> Path:
     elif load(TuneConfig, [f"config={out / CONFIG}"]) != kept:
         raise InputError(f"out={out} holds a search with other settings ({out / CONFIG}). Choose another folder.")
     return out
+
+
+def end_with_parent() -> None:
+    """Has this worker end as soon as the search's own process has, whatever ended that."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_cell(out: Path, cell: Cell) -> dict[str, Any]:

@@ -43,6 +43,18 @@ def test_noise_is_partly_admissible_partly_not():
     assert 0.3 < np.mean(noise) < 0.95
 
 
+def test_only_the_command_that_wins_is_marked_so():
+    steps = demonstrate(make(max_turns=50), "expert", make().sample_tasks(2, 1)[0], 0, Noise(0.0))
+    assert [step.won for step in steps] == [False] * (len(steps) - 1) + [True]
+
+
+def test_free_text_is_not_disturbed():
+    task = envs.make("math").sample_tasks(0, 1)[0]
+    (step,) = demonstrate(envs.make("math"), "oracle", task, 0, Noise(1.0))
+    assert step.labelled
+    assert step.won
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_weights_fall_on_labelled_commands_and_what_the_world_says(weight: float, tmp_path: Path):
     steps = demonstrate(make(), "expert", make().sample_tasks(4, 1)[0], 1, LOUD)

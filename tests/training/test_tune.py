@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,32 @@ def test_finished_cells_are_not_computed_again(tmp_path: Path):
     second = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert "2 cells, 2 of them done" in second.stdout
     assert len((out / CELLS).read_text().splitlines()) == 2
+
+
+def test_a_killed_search_leaves_no_process_behind(tmp_path: Path):
+    words = ["data=generated", "iterations=500", "tuning_tasks=4", "panel_tasks=1", f"out={tmp_path / 'search'}"]
+    search = subprocess.Popen(
+        [sys.executable, "-m", "training.tune", *words], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    group, until = search.pid, time.monotonic() + 120
+    while not list(tmp_path.rglob("metrics.jsonl")) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert len(running(group)) > 1
+    search.kill()
+    search.wait()
+    while running(group) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not running(group)
+
+
+def running(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, owner = file.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, IndexError):
+            continue
+        if owner == str(group) and state != "Z":
+            found.append(int(file.parent.name))
+    return found

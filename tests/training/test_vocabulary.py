@@ -37,6 +37,20 @@ def test_numbered_names_and_phrases_are_single_tokens(tokenizer: PreTrainedToken
     assert len(tokenizer.encode("You arrive at desk 1.")) == 3
 
 
+def test_digits_are_tokens_of_their_own_where_numbers_are_calculated_with():
+    sums = ["What is 31 + 79?\n\n>", " 30 + 70 = 100\n#### 110"] * 20
+    made = build_tokenizer(sums, min_phrase=10, min_word=5, max_length=128, digits=True)
+    assert made.tokenize(" 31 + 79") == ["\u01203", "1", "\u0120+", "\u01207", "9"]
+    assert made.decode(made.encode(sums[1])) == sums[1]
+    assert not any(any(c.isdigit() for c in token) and len(token.lstrip("\u0120")) > 1 for token in made.get_vocab())
+
+
+def test_the_squares_of_a_board_are_tokens_of_their_own():
+    board = "# # # #\n# @ _ #\n# # # #\nYou are at row 2, column 2."
+    made = build_tokenizer([board] * 40, min_phrase=10, min_word=5, max_length=128)
+    assert made.tokenize("# @ _ #\n") == ["#", "\u0120@", "\u0120_", "\u0120#", "\u010a"]
+
+
 def test_a_longer_number_is_not_split_after_a_known_one(tokenizer: PreTrainedTokenizerFast):
     ids = tokenizer.encode(" desk 17")
     assert tokenizer.decode(ids) == " desk 17"

@@ -6,10 +6,25 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ARGUMENTS = ["data=generated", "updates=12", "batch=4", "vocabulary_episodes=20", "min_phrase=5", "min_word=2"]
+from envs.config import load
+from training import prepare, warmstart
+from training.config import RunConfig
+from training.warmstart import WarmstartConfig
+
+ARGUMENTS = [
+    "data=generated",
+    "updates=12",
+    "check_tasks=8",
+    "env.max_turns=10",
+    "batch=4",
+    "vocabulary_episodes=20",
+    "min_phrase=5",
+    "min_word=2",
+]
 SHAPE = ["shape.blocks=2", "shape.hidden=16", "shape.mlp=16", "shape.heads=2", "shape.head_width=8"]
 
 
@@ -43,16 +58,87 @@ def test_the_folder_loads_and_plays(folder: Path):
 def test_it_says_how_it_was_made(folder: Path):
     record = json.loads((folder / "warmstart.json").read_text())
     assert record["updates"] == 12
-    assert record["demonstrations"] == 48
+    assert 12 < record["demonstrations"] <= 48
+    assert 0.0 <= record["success"] <= 1.0
     assert record["command"].startswith("python -m training.warmstart data=generated")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"), [(["updates=1"], "out= is missing"), (["out={file}", "updates=1"], "not an empty folder")]
-)
-def test_bad_folders_are_refused(arguments: list[str], named: str, tmp_path: Path):
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    done = run(*(argument.format(file=tmp_path / "file") for argument in arguments))
+    for out in (tmp_path, tmp_path / "file"):
+        done = run(f"out={out}", "updates=1")
+        assert done.returncode == 2
+        assert "not an empty folder" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["env=math", "player=expert"], "unknown player 'expert'"),
+        (["env=math", "env.split=valid"], "env.split=valid: the starting policy in the cache is cloned on train tasks"),
+        (["env=tests.training.doors:Guess"], "no player to clone: neither expert nor oracle"),
+    ],
+)
+def test_what_cannot_be_cloned_is_one_line(arguments: list[str], named: str, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+    done = run(*arguments)
     assert done.returncode == 2
     assert named in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+SMALL = ["env=math", "updates=6", "vocabulary_episodes=40", "min_phrase=5", "min_word=2", "check_tasks=4", *SHAPE]
+
+
+def test_without_a_folder_it_goes_into_the_cache_where_a_run_finds_it(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
+    first = run(*SMALL)
+    assert first.returncode == 0, first.stderr
+    assert "go on with: python -m training.run env=math model=warm layer=auto" in first.stdout
+    (made,) = (tmp_path / "cache" / "warmstart").iterdir()
+    again = run(*SMALL)
+    assert "updates on" in first.stdout
+    assert "updates on" not in again.stdout
+    assert str(made) in again.stdout
+    other = run(*SMALL, "seed=1")
+    assert other.returncode == 2
+    assert "made with other settings" in other.stderr
+    words = ["env=math", "model=warm", "layer=1", "compare=none", "iterations=1", "panel_tasks=4", "tuning_tasks=4"]
+    command = [sys.executable, "-m", "training.run", *words, "train.groups=2", f"out={tmp_path / 'run'}"]
+    trained = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert trained.returncode == 0, trained.stderr
+    assert "success on 4 tasks of math-test-seed0" in trained.stdout
+    command = [sys.executable, "-m", "evals.run", "env=math", "policy=warm", "tasks=4"]
+    command += [f"delta={tmp_path / 'run' / 'delta.safetensors'}"]
+    scored = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert scored.returncode == 0, scored.stderr
+    assert "with the delta of layer 1" in scored.stdout
+
+
+def test_a_run_makes_the_starting_policy_that_it_wants(tmp_path: Path, monkeypatch: Any, capsys: Any):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+    small = load(WarmstartConfig, SMALL)
+    monkeypatch.setattr(prepare, "start_config", lambda config: small)
+    config = load(RunConfig, ["env=math", "model=warm", "panel_tasks=4", "tuning_tasks=4", "iterations=1"])
+    inputs = prepare.check(config)
+    assert not Path(inputs.model_path).exists()
+    prepare.make_start(config)
+    assert "model=warm: env=math has no starting policy yet" in capsys.readouterr().out
+    model = prepare.load_model(inputs).model
+    assert model.config.num_hidden_layers == 2
+    prepare.make_start(config)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_stopped_warm_start_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+
+    def stop(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warmstart, "_make", stop)
+    with pytest.raises(KeyboardInterrupt):
+        warmstart.make(load(WarmstartConfig, SMALL))
+    assert list((tmp_path / "warmstart").iterdir()) == []
