@@ -36,7 +36,7 @@ def warmstart_command(env_config: Any) -> str:  # noqa: ANN401
         for name, value in options_of(env_config).items()
         if name != "split" and value != getattr(default, name)
     }
-    words = [f"env.{name}={_written(value)}" for name, value in changed.items()]
+    words = [f"env.{name}={written(value)}" for name, value in changed.items()]
     return " ".join(["python -m training.warmstart", f"env={env_config.name}", *words])
 
 
@@ -60,7 +60,7 @@ def is_made(folder: Path) -> bool:
     return (folder / "warmstart.json").is_file()
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """Writes an option's value as a command line takes it."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -26,7 +26,7 @@ from envs.errors import InputError
 from envs.pool import Pooled
 from envs.screen import Screen
 from envs.types import TextEnv
-from envs.worlds import Failure, LocalWorlds
+from envs.worlds import Failure, LocalWorlds, Worlds
 from evals.panels import draw
 from evals.scoring import play, score
 from training.demonstrations import Noise, Step, demonstrations, texts, tokenize
@@ -53,14 +53,14 @@ class Source:
 
     Attributes:
         config: says how the player is disturbed and how many demonstrations there are.
-        player: the player's name.
+        players: the players' names; each demonstration is played by one of them, at random.
         env: draws the tasks.
         make_env: makes an environment; where they are played, if it is a `Pooled`.
         screen: shows progress.
     """
 
     config: WarmstartConfig
-    player: str
+    players: tuple[str, ...]
     env: TextEnv
     make_env: Callable[[], TextEnv]
     screen: Screen
@@ -81,16 +81,27 @@ class Source:
         with warnings.catch_warnings():
             # Noise may lead to where a player knows no way on.
             warnings.simplefilter("ignore")
-            tasks = self.env.sample_tasks(seed, count)
-            played = demonstrations(worlds, self.player, tasks, range(seed, seed + count), noise)
+            played = self._played(worlds, self.env.sample_tasks(seed, count), seed, noise)
         whole = [steps for steps in played if not isinstance(steps, Failure)]
         if not whole:
             causes = [steps.cause for steps in played if isinstance(steps, Failure)]
             raise InputError(f"the environment breaks all of {count} demonstrations, the first so: {causes[0]}.")
         kept = [steps for steps in whole if steps[-1].won or not config.only_wins]
         if not kept:
-            raise InputError(f"player={self.player} wins none of {count} tasks, so there is nothing to learn from.")
+            players = ",".join(self.players)
+            raise InputError(f"player={players} wins none of {count} tasks, so there is nothing to learn from.")
         return kept
+
+    def _played(self, worlds: Worlds, tasks: list[str], seed: int, noise: Noise) -> list[list[Step] | Failure]:
+        """Plays tasks, each with the player that a draw of its own chooses."""
+        seeds = range(seed, seed + len(tasks))
+        chosen = [int(np.random.default_rng([one, 0x91A7]).integers(len(self.players))) for one in seeds]
+        results: dict[int, list[Step] | Failure] = {}
+        for number, player in enumerate(self.players):
+            rows = [row for row, choice in enumerate(chosen) if choice == number]
+            played = demonstrations(worlds, player, [tasks[row] for row in rows], [seeds[row] for row in rows], noise)
+            results.update(zip(rows, played, strict=True))
+        return [results[row] for row in range(len(tasks))]
 
     def chunks(self) -> Iterator[list[list[Step]]]:
         """Demonstrations without end: fresh ones, or of a slow world the same again and again in random order."""
@@ -155,9 +166,8 @@ class Schedule:
     """The learning rate's factor and the end of training.
 
     With a number of updates: up over 100 of them, then down linearly. Without: up, then level until the policy wins
-    enough or four fifths of the time are over, and then down as the configuration says, by default not at all: a
-    policy that is left at a high rate has much to learn. Without a success to reach, the time alone decides, down
-    linearly.
+    enough or four fifths of the time are over, then down over a share of as many updates as there were (after Hu et
+    al., arXiv 2404.06395). Without a success to reach, the time alone decides, down linearly.
     """
 
     def __init__(self, config: WarmstartConfig, clock: Callable[[], float] = time.monotonic) -> None:

@@ -119,7 +119,7 @@ def locate_start(config: RunConfig) -> str:
     """
     if config.model.path != WARM:
         return locate_model(config.model.path)
-    warmstart.player_of(start_config(config))
+    warmstart.players_of(start_config(config))
     return str(start_folder(config.env))
 
 

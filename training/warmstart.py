@@ -12,12 +12,12 @@ import shutil
 import sys
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 from agents.models import quiet
-from agents.starts import is_made, start_folder
+from agents.starts import is_made, start_folder, warmstart_command, written
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
@@ -46,16 +46,18 @@ class WarmstartConfig:
 
     env: Any = environment_key("the world to learn")
     out: str = key("", "the model folder to write, new or empty; by default the cache, where model=warm finds it")
-    player: str = key("", "the scripted player to clone; by default expert, else oracle")
+    player: str = key(
+        "", "the scripted player to clone, or several (oracle,direct); by default expert, else all but random"
+    )
     demonstrations: int = key(
         2048, "learned from again and again, of a world that is slow (played in worker processes)", minimum=1
     )
     only_wins: bool = key(True, "whether to learn only from demonstrations that win")
     success: float = key(
-        0.35, "stop once the policy wins this share of tasks, greedily; 0 does not look", minimum=0, maximum=1
+        0.5, "wind up once the policy wins this share of tasks, greedily; 0 does not look", minimum=0, maximum=1
     )
     decay: float = key(
-        0.0, "but first let the rate go down, over this share of the updates there were", minimum=0, maximum=1
+        0.25, "winding up lets the rate go down over this share of the updates there were", minimum=0, maximum=1
     )
     check_updates: int = key(50, "look how much the policy wins after so many", unit="updates", minimum=1)
     check_tasks: int = key(128, "tasks to look with", unit="tasks", minimum=1)
@@ -63,7 +65,7 @@ class WarmstartConfig:
     updates: int = key(0, "stop after this many updates instead; 0 lets success and time decide", minimum=0)
     batch: int = key(0, "demonstrations an update; 0 takes as many as have batch_tokens", minimum=0)
     batch_tokens: int = key(2048, "tokens an update, padding included, where batch=0", unit="tokens", minimum=1)
-    learning_rate: float = key(2e-3, "AdamW's peak learning rate", minimum=0)
+    learning_rate: float = key(1e-3, "AdamW's peak learning rate", minimum=0)
     observation_weight: float = key(0.1, "weight of predicting what the world says", minimum=0)
     vocabulary_episodes: int = key(600, "demonstrations the tokenizer is made from", minimum=10)
     min_phrase: int = key(60, "occurrences that make a phrase one token", minimum=1)
@@ -79,9 +81,10 @@ class WarmstartConfig:
 def main(config: WarmstartConfig) -> int:
     """Runs the command."""
     folder = make(config)
-    print(f"written: {folder}")
+    print(f"starting policy: {folder}")
     if not config.out:
-        print(f"go on with: {next_command(config)}")
+        train = warmstart_command(config.env).replace("training.warmstart", "training.run")
+        print(f"go on with: {train} model=warm layer=auto")
     return 0
 
 
@@ -97,7 +100,7 @@ def make(config: WarmstartConfig) -> Path:
     Raises:
         InputError: the player or the folder cannot be used, or the player wins nothing.
     """
-    player = player_of(config)
+    players = players_of(config)
     if not config.out:
         _check_split(config)
     out = Path(config.out) if config.out else start_folder(config.env)
@@ -116,7 +119,7 @@ def make(config: WarmstartConfig) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {work}: {error.strerror or error}.") from error
     try:
-        _make(config, player, work)
+        _make(config, players, work)
         if work != out:
             with suppress(OSError):  # another process may have made it meanwhile
                 work.rename(out)
@@ -130,21 +133,23 @@ def make(config: WarmstartConfig) -> Path:
     return out
 
 
-def player_of(config: WarmstartConfig) -> str:
-    """Returns the player that is cloned.
+def players_of(config: WarmstartConfig) -> tuple[str, ...]:
+    """Returns the players that are cloned: by default the expert, else all but random.
 
     Raises:
-        InputError: the world has none of that name, or neither expert nor oracle.
+        InputError: the world has none of that name, or only random.
     """
     players = env_class(config.env.name).players
     if config.player:
-        if config.player not in players:
-            raise unknown("player", config.player, players)
-        return config.player
-    for name in ("expert", "oracle"):
-        if name in players:
-            return name
-    raise InputError(f"env={config.env.name} has no player to clone: neither expert nor oracle. Give player=NAME.")
+        given = tuple(name.strip() for name in config.player.split(","))
+        for name in given:
+            if name not in players:
+                raise unknown("player", name, players)
+        return given
+    found = ("expert",) if "expert" in players else tuple(name for name in players if name != "random")
+    if not found:
+        raise InputError(f"env={config.env.name} has no player to clone but random. Give it an oracle.")
+    return found
 
 
 def _check_split(config: WarmstartConfig) -> None:
@@ -155,7 +160,7 @@ def _check_split(config: WarmstartConfig) -> None:
         )
 
 
-def _make(config: WarmstartConfig, player: str, out: Path) -> None:
+def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
     import torch
 
     from envs.screen import Screen
@@ -165,9 +170,11 @@ def _make(config: WarmstartConfig, player: str, out: Path) -> None:
     torch.manual_seed(config.seed)
     env = make_from(config.env)
     screen = Screen(out / "log.txt")
-    screen.print(f"starting policy for {config.env.name}: cloned from its {player}; {env.describe_data()}")
+    screen.print(
+        f"starting policy for {config.env.name}: cloned from its {' and '.join(players)}; {env.describe_data()}"
+    )
     with Pool(config.pool, screen.print) as pool:
-        source = Source(config, player, env, place(config.env.name, options_of(config.env), pool), screen)
+        source = Source(config, players, env, place(config.env.name, options_of(config.env), pool), screen)
         tokenizer = tokenizer_of(config, source)
         model = build_model(config.shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
         count = sum(parameter.numel() for parameter in model.parameters())
@@ -175,8 +182,7 @@ def _make(config: WarmstartConfig, player: str, out: Path) -> None:
         record = clone(config, source, model, tokenizer)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    command = " ".join(["python -m training.warmstart", *sys.argv[1:]])
-    record |= {"command": command, "config": asdict(config), "settings": _settings(config)}
+    record |= {"command": command_of(config), "config": asdict(config), "settings": _settings(config)}
     (out / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -186,10 +192,15 @@ def _settings(config: WarmstartConfig) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in ("env", "out", "pool")}
 
 
-def next_command(config: WarmstartConfig) -> str:
-    """Returns the command that trains the policy."""
-    given = [word for word in sys.argv[1:] if word.startswith(("env=", "env.", "data="))]
-    return " ".join(["python -m training.run", *(given or ["env=alfworld"]), "model=warm", "layer=auto"])
+def command_of(config: WarmstartConfig) -> str:
+    """Returns the command that makes this policy, without where it goes."""
+    words = [warmstart_command(config.env)]
+    for prefix, given, default in (("", config, WarmstartConfig()), ("shape.", config.shape, ShapeConfig())):
+        for option in fields(default):
+            value = getattr(given, option.name)
+            if option.name not in ("env", "out", "shape", "pool") and value != getattr(default, option.name):
+                words.append(f"{prefix}{option.name}={written(value)}")
+    return " ".join(words)
 
 
 if __name__ == "__main__":

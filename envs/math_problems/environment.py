@@ -126,6 +126,25 @@ class OraclePlayer:
         return self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
 
 
+class DirectPlayer:
+    """Gives the right answer without a word about how it is found."""
+
+    def __init__(self, env: TextEnv, seed: int) -> None:
+        """Looks the answer up.
+
+        Args:
+            env: a `MathProblems`, after `reset`.
+            seed: without effect.
+        """
+        if not isinstance(env, MathProblems):
+            raise InputError(f"the direct player plays mathematical problems only, not {type(env).__name__}.")
+        self._answer = f"#### {env.problem.answer}"
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns the answer."""
+        return self._answer
+
+
 def solution_of(problem: Problem) -> str:
     """Returns the worked solution of a problem, or its answer where none is known."""
     return problem.solution or f"\\boxed{{{problem.answer}}}"
@@ -143,6 +162,7 @@ class MathProblems(TextEnv):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
         "random": RandomPlayer,
         "oracle": OraclePlayer,
+        "direct": DirectPlayer,
     }
 
     def __init__(self, config: MathConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config

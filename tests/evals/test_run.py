@@ -271,9 +271,9 @@ def test_a_delta_gives_the_trained_policy(folders: list[Path], capsys: pytest.Ca
     [
         (
             ["policy=expret"],
-            "unknown policy 'expret'. Did you mean 'expert'? Allowed: expert, oracle, planner, random, tiny.",
+            "unknown policy 'expret'. Did you mean 'expert'? Allowed: expert, oracle, planner, random, tiny, warm.",
         ),
-        ([WORLD, "policy=expert"], "unknown policy 'expert'. Allowed: oracle, random, tiny."),
+        ([WORLD, "policy=expert"], "unknown policy 'expert'. Allowed: oracle, random, tiny, warm."),
         (["policy=./nowhere"], "policy=./nowhere: no such folder."),
         (["policy=expert", "delta=some.safetensors"], "policy=expert is a scripted player"),
         (["temperatures=[]"], "temperatures must be numbers of at least 0, got []"),

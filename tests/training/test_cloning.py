@@ -59,8 +59,8 @@ def test_once_it_wins_enough_the_rate_goes_down_over_a_share_of_the_updates(reac
     assert all(after <= before for before, after in zip(found[over // 2 :], found[over // 2 + 1 :], strict=False))
 
 
-def test_by_default_it_stops_once_it_wins_enough():
-    schedule = Schedule(WarmstartConfig(), Clock())
+def test_without_a_decay_it_stops_once_it_wins_enough():
+    schedule = Schedule(WarmstartConfig(decay=0.0), Clock())
     assert schedule.factor(150) == 1.0
     schedule.wind_up(150)
     assert schedule.factor(150) == 0.0
@@ -100,7 +100,7 @@ def test_batches_hold_every_row_once_and_no_more_than_allowed(lengths: list[int]
 
 def source(name: str, player: str, options: dict[str, Any], **settings: Any) -> Source:
     make = partial(envs.make, name, **options)
-    return Source(WarmstartConfig(**settings), player, make(), make, Screen(echo=False))
+    return Source(WarmstartConfig(**settings), tuple(player.split(",")), make(), make, Screen(echo=False))
 
 
 def test_only_demonstrations_that_win_are_learned_from():
@@ -130,3 +130,12 @@ def test_of_a_slow_world_the_same_demonstrations_come_again_in_another_order():
     assert len(first) == 40
     assert first != second
     assert sorted(map(repr, first)) == sorted(map(repr, second))
+
+
+def test_several_players_take_turns_and_each_task_is_played_the_same_again():
+    both = source("math", "oracle,direct", {}).play(0, 60)
+    assert both == source("math", "oracle,direct", {}).play(0, 60)
+    alone = {player: source("math", player, {}).play(0, 60) for player in ("oracle", "direct")}
+    from_oracle = [steps in alone["oracle"] for steps in both]
+    assert 15 < sum(from_oracle) < 45
+    assert all(steps in alone["oracle"] or steps in alone["direct"] for steps in both)

@@ -84,13 +84,13 @@ def test_demonstrations_that_break_are_left_out(pool: Pool):
     worlds = Pooled(pool, TROUBLED, **options)
     played = demonstrations(worlds, "oracle", ["train-0", "train-1"], [0, 1], Noise(0.0))
     assert [isinstance(steps, Failure) for steps in played] == [False, True]
-    whole = Source(config, "oracle", worlds(), worlds, Screen(echo=False)).play(3, 30)
+    whole = Source(config, ("oracle",), worlds(), worlds, Screen(echo=False)).play(3, 30)
     assert 0 < len(whole) < 30
     with pytest.raises(RuntimeError, match="the lamp fell"):
         demonstrate(worlds(), "oracle", "train-1", 0, Noise(0.0))
     broken = Pooled(pool, TROUBLED, length=4, trouble="fail", turn=0)
     with pytest.raises(InputError, match="breaks all of 3 demonstrations, the first so: RuntimeError: the lamp fell"):
-        Source(config, "oracle", broken(), broken, Screen(echo=False)).play(3, 3)
+        Source(config, ("oracle",), broken(), broken, Screen(echo=False)).play(3, 3)
 
 
 def test_a_registered_environment_is_found_by_workers(pool: Pool):

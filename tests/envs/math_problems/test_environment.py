@@ -94,6 +94,16 @@ def test_the_calculator_answers_anything(text: str):
     assert called(f"thinking\ncalculate: {text}") == text.strip()
 
 
+def test_the_direct_player_wins_without_working_anything_out():
+    env = MathProblems()
+    for task in env.sample_tasks(0, 20):
+        text, info = env.reset(options={"task": task})
+        answer = env.players["direct"](env, 0).act(text, info)
+        assert answer.startswith("#### ")
+        assert "\n" not in answer
+        assert env.step(answer)[4]["won"]
+
+
 def test_the_oracle_uses_the_calculator_and_wins():
     env = MathProblems(calculator=True, level=4, families=("equation",))
     text, info = env.reset(seed=0)
