@@ -166,8 +166,8 @@ class Schedule:
     """The learning rate's factor and the end of training.
 
     With a number of updates: up over 100 of them, then down linearly. Without: up, then level until the policy wins
-    enough or four fifths of the time are over, then down over a share of as many updates as there were (after Hu et
-    al., arXiv 2404.06395). Without a success to reach, the time alone decides, down linearly.
+    enough or the time is running out, then down over a share of as many updates as there were (after Hu et al., arXiv
+    2404.06395). Without a success to reach, the time alone decides, down linearly.
     """
 
     def __init__(self, config: WarmstartConfig, clock: Callable[[], float] = time.monotonic) -> None:
@@ -203,7 +203,8 @@ class Schedule:
         spent = self.seconds / (60 * config.minutes)
         if not config.success:
             return spent
-        if not self._level_updates and spent >= 0.8:
+        # Going down takes the rest of the time.
+        if not self._level_updates and spent >= 1 / (1 + config.decay):
             self.wind_up(update)
         if not self._level_updates:
             return 0.0

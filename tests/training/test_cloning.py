@@ -66,9 +66,10 @@ def test_without_a_decay_it_stops_once_it_wins_enough():
     assert schedule.factor(150) == 0.0
 
 
-def test_the_time_is_kept_where_it_never_wins_enough():
+@pytest.mark.parametrize("decay", [0.0, 0.25, 1.0])
+def test_the_time_is_kept_where_it_never_wins_enough(decay: float):
     clock = Clock()
-    schedule, seconds = Schedule(WarmstartConfig(success=0.5, minutes=10.0, decay=0.25), clock), 0.7
+    schedule, seconds = Schedule(WarmstartConfig(success=0.5, minutes=10.0, decay=decay), clock), 0.7
     updates = 0
     while schedule.factor(updates) > 0.0:
         updates += 1
