@@ -143,7 +143,8 @@ def _columns(config: AnchorsConfig, kind: str) -> Columns:
     from agents.rollout import rollout
     from agents.starts import locate
     from envs.screen import Screen
-    from training.collect import Estimator, iteration_keys
+    from training.collect import Estimator
+    from training.tasks import iteration_keys
 
     quiet()
     path = locate(config.model.path, config.env)

@@ -31,6 +31,7 @@ class GroupConfig(TrainingArguments):
         checkpointing: recompute activations in the backward pass.
         estimator: how advantages are made; GiGPO with its defaults if None.
         start_iteration: first iteration to play (a resumed run's next one).
+        set_aside: tasks of the training split that are not played.
     """
 
     output_dir: str | None = "runs/trainer"
@@ -48,6 +49,7 @@ class GroupConfig(TrainingArguments):
     checkpointing: bool = False
     estimator: Estimator | None = None
     start_iteration: int = 0
+    set_aside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""

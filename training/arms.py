@@ -160,6 +160,7 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
         micro_batch_tokens=train.micro_batch_tokens,
         checkpointing=train.checkpointing,
         estimator=run.estimator(),
+        set_aside=(*run.tuning.tasks, *run.probe.tasks),
         learning_rate=train.full_learning_rate if target.full else train.learning_rate,
         warmup_steps=train.warmup_updates,
         weight_decay=train.weight_decay,

@@ -12,19 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from agents.draws import stream_seed
 from agents.rollout import rollout
 from agents.rows import row as assemble
 from agents.types import Episode, EpisodeKey, Policy, StopReason
 from envs.types import TextEnv
 from training import advantages
 from training.batches import TrainingRow
-
-
-def iteration_keys(env: TextEnv, seed: int, iteration: int, tasks: int, group_size: int) -> list[EpisodeKey]:
-    """The episodes of one iteration: `tasks` new tasks, `group_size` members each."""
-    names = env.sample_tasks(stream_seed(seed, "training"), (iteration + 1) * tasks)[iteration * tasks :]
-    return [EpisodeKey(seed, iteration, name, member) for name in names for member in range(group_size)]
 
 
 @dataclass(frozen=True)

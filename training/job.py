@@ -26,9 +26,9 @@ from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
 from training.collect import collect
 from training.floor import update_floor
 from training.folder import LAYERS, STATE, SUMMARY
-from training.prepare import PROBE as PROBE_NAME
 from training.selectors import Probe
 from training.summary import sentences, summarize, table
+from training.tasks import PROBE as PROBE_NAME
 
 PROBE = -2
 Stages = dict[str, Any]

@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agents.draws import stream_seed
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.starts import WARM, is_made, start_folder, warmstart_command
 from agents.targets import parse
 from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
-from evals.panels import Panel, choose, draw
+from evals.panels import Panel, choose
 from training import selectors, warmstart
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
+from training.tasks import keep_back, training_tasks
 from training.warmstart import WarmstartConfig
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from training.arms import Run
-
-TUNING, PROBE = "tuning", "probe"
-PROBE_TASKS = 16
-"""Tasks that a selector's shared episodes are played on."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +91,9 @@ def check(config: RunConfig) -> Inputs:
     model_path = locate_start(config)
     check_layer(config.layer, model_path)
     panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
-    trained = env.sample_tasks(stream_seed(config.seed, "training"), config.iterations * config.train.groups)
+    trained = training_tasks(env, config.seed, config.iterations * config.train.groups)
     check_apart(config, trained, panel, panel_env.keywords)
-    tuning = draw(
-        env, TUNING, stream_seed(config.seed, TUNING), config.tuning_tasks, excluding=[*trained, *panel.tasks]
-    )
-    if not tuning.tasks:
-        raise InputError(
-            f"no task is left for choosing temperatures: training plays all there are ({env.describe_data()}). "
-            "Lower iterations= or train.groups=, or give more data."
-        )
-    apart = [*trained, *panel.tasks, *tuning.tasks]
-    probe = draw(env, PROBE, stream_seed(config.seed, PROBE), PROBE_TASKS, excluding=apart)
+    tuning, probe = keep_back(env, config.seed, trained, panel.tasks, config.tuning_tasks)
     data = {"training": env.describe_data(), "evaluation": panel_env().describe_data()}
     return Inputs(config, model_path, train_env, panel_env, tuning, probe, panel, data)
 

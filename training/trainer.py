@@ -51,10 +51,11 @@ from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
 from training.batches import MicroBatch, TrainingRow, micro_batches, sampled_logprobs
 from training.checkpointing import checkpointed
-from training.collect import Collected, Estimator, from_episodes, iteration_keys
+from training.collect import Collected, Estimator, from_episodes
 from training.loss import correct_mismatch, policy_loss, token_weights
 from training.memory import peak_bytes, reset_peak
 from training.optimizer import MasterAdamW
+from training.tasks import iteration_keys
 
 
 @dataclass
@@ -196,7 +197,7 @@ class GroupTrainer(Trainer):
         config = self.group_config
         self._started = time.perf_counter()
         reset_peak(self.args.device)
-        keys = iteration_keys(self.task_env, config.seed, iteration, config.tasks, config.group_size)
+        keys = iteration_keys(self.task_env, config.seed, iteration, config.tasks, config.group_size, config.set_aside)
         before = counts_of(self.make_env)
         episodes = rollout(self.make_env, self.policy, keys, ended=self._ended, policy_version=iteration)
         self._counts = counts_of(self.make_env).since(before)

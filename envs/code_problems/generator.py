@@ -67,6 +67,23 @@ SHAPES = {
     5: Shape(("numbers", "text"), (3, 4), 9),
 }
 
+
+class Chain(NamedTuple):
+    """A chain of operations.
+
+    Attributes:
+        kind: the kind of value it begins with.
+        words: its operations in words.
+        code: all of it as one expression.
+        statements: all of it as a function's body, one statement an operation.
+    """
+
+    kind: str
+    words: list[str]
+    code: str
+    statements: list[str]
+
+
 _PARAMETERS = {"number": "x", "numbers": "numbers", "text": "text"}
 OPERATIONS = (
     Operation("number", "number", "add {c}", "{v} + {c}"),
@@ -126,19 +143,19 @@ def generate(name: str, public_tests: int) -> Problem:
     split, difficulty = found[1], int(found[2])
     draw = random.Random(name)
     while True:
-        kind, words, code = _chain(draw, SHAPES[difficulty])
-        if _split_of(kind, code) == split:
-            inputs = _inputs(draw, kind)
-            outputs = [_evaluate(kind, code, value) for value in inputs]
+        chain = _chain(draw, SHAPES[difficulty])
+        if _split_of(chain) == split:
+            inputs = _inputs(draw, chain.kind)
+            outputs = [_evaluate(chain, value) for value in inputs]
             # A function that always says the same, or nothing new, would be right by chance.
             if len(set(map(repr, outputs))) > 2 and outputs != inputs:
-                return _problem(name, draw, (kind, words, code), list(zip(inputs, outputs, strict=True)), public_tests)
+                return _problem(name, draw, chain, list(zip(inputs, outputs, strict=True)), public_tests)
 
 
-def _chain(draw: random.Random, shape: Shape) -> tuple[str, list[str], str]:
-    """Draws a chain. Returns the kind of value it begins with, its operations in words, and all as one expression."""
+def _chain(draw: random.Random, shape: Shape) -> Chain:
     kind = now = draw.choice(shape.kinds)
     words: list[str] = []
+    statements: list[str] = []
     code = _PARAMETERS[kind]
     for _ in range(draw.choice(shape.lengths)):
         operation = draw.choice([operation for operation in OPERATIONS if operation.takes == now])
@@ -146,12 +163,15 @@ def _chain(draw: random.Random, shape: Shape) -> tuple[str, list[str], str]:
         words.append(operation.words.format(**drawn))
         value = f"({code})" if operation.takes == "number" and words[1:] else code
         code = operation.code.format(v=value, e=code, **drawn)
+        step = operation.code.format(v=_PARAMETERS[now], e=_PARAMETERS[now], **drawn)
+        statements.append(f"{_PARAMETERS[operation.gives]} = {step}")
         now = operation.gives
-    return kind, words, code
+    statements[-1] = "return " + statements[-1].split(" = ", 1)[1]
+    return Chain(kind, words, code, statements)
 
 
-def _split_of(kind: str, code: str) -> str:
-    tenth = int(hashlib.sha256(f"{kind} {code}".encode()).hexdigest(), 16) % 10
+def _split_of(chain: Chain) -> str:
+    tenth = int(hashlib.sha256(f"{chain.kind} {chain.code}".encode()).hexdigest(), 16) % 10
     return {0: "valid", 1: "test"}.get(tenth, "train")
 
 
@@ -166,27 +186,25 @@ def _inputs(draw: random.Random, kind: str) -> list[Any]:
     return [*texts, draw.choice(_WORDS) * 2, ""]
 
 
-def _evaluate(kind: str, code: str, value: Any) -> Any:  # noqa: ANN401 - a number, a list or a text
+def _evaluate(chain: Chain, value: Any) -> Any:  # noqa: ANN401 - a number, a list or a text
     # The expression is one of ours; nothing of it comes from outside.
-    return eval(code, {_PARAMETERS[kind]: value})
+    return eval(chain.code, {_PARAMETERS[chain.kind]: value})
 
 
-def _problem(
-    name: str, draw: random.Random, chain: tuple[str, list[str], str], cases: Sequence[tuple[Any, Any]], public: int
-) -> Problem:
-    kind, words, code = chain
-    parameter, function = _PARAMETERS[kind], draw.choice(_FUNCTIONS)
-    described = {"number": "a whole number", "numbers": "a list of whole numbers", "text": "a text"}[kind]
+def _problem(name: str, draw: random.Random, chain: Chain, cases: Sequence[tuple[Any, Any]], public: int) -> Problem:
+    parameter, function = _PARAMETERS[chain.kind], draw.choice(_FUNCTIONS)
+    described = {"number": "a whole number", "numbers": "a list of whole numbers", "text": "a text"}[chain.kind]
     tests = [f"assert {function}({value!r}) == {result!r}" for value, result in cases]
     return Problem(
         name=name,
         task_type=f"generated-{name.split('-')[1]}",
         statement=f"Write a function {function}({parameter}). Take {parameter}, {described}:"
-        f" {', then '.join(words)}. Return the result.",
+        f" {', then '.join(chain.words)}. Return the result.",
         names=(function,),
         preamble="",
         setting_up="",
         public=tuple(tests[:public]),
         hidden=tuple(tests[public:]),
-        reference=f"def {function}({parameter}): return {code}",
+        reference=f"def {function}({parameter}): return {chain.code}",
+        stepwise="\n    ".join([f"def {function}({parameter}):", *chain.statements]),
     )

@@ -43,3 +43,16 @@ class OraclePlayer:
     def act(self, text: str, info: Info) -> str:
         """Returns the reference solution."""
         return self._reference
+
+
+class StepwisePlayer(OraclePlayer):
+    """Writes a statement for each operation that is asked for, where the oracle writes one expression for all."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Starts.
+
+        Args:
+            problem: the problem; of one that was not generated, this player too gives the reference solution.
+        """
+        super().__init__(problem)
+        self._reference = problem.stepwise or problem.reference

@@ -23,6 +23,8 @@ class Problem:
         hidden: tests that are not.
         reference: a program that passes.
         examples: whether the public tests are examples of the text, which may be wrong.
+        stepwise: another program that passes, with a statement for each operation that is asked for; empty where
+            none is known.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Problem:
     hidden: tuple[str, ...]
     reference: str
     examples: bool = False
+    stepwise: str = ""
 
     @property
     def tests(self) -> list[str]:

@@ -11,7 +11,8 @@ from agents.types import Episode, StopReason
 from tests.agents.models import byte_tokenizer, model
 from tests.training.guessing import Guess
 from training.advantages import gigpo, grpo
-from training.collect import Estimator, collect, from_episodes, iteration_keys
+from training.collect import Estimator, collect, from_episodes
+from training.tasks import iteration_keys
 
 KEYS = iteration_keys(Guess(), 5, 2, 3, 4)
 ESTIMATOR = Estimator(gigpo, gigpo.Config(), 10.0, 0.1)

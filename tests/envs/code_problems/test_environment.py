@@ -93,11 +93,21 @@ def test_players(tmp_path: Path):
     program = env.players["random"](env, 0).act("", env.reset(seed=3)[1])
     assert program.startswith("def ")
     assert "(*arguments): return " in program
-    won = 0
-    for task in env.sample_tasks(5, 5):
-        _, info = env.reset(options={"task": task})
-        won += env.step(env.players["oracle"](env, 0).act("", info))[4]["won"]
-    assert won == 5
+    for player in ("oracle", "stepwise"):
+        won = 0
+        for task in env.sample_tasks(5, 5):
+            _, info = env.reset(options={"task": task})
+            won += env.step(env.players[player](env, 0).act("", info))[4]["won"]
+        assert won == 5
+    assert "\n" not in env.players["oracle"](env, 0).act("", info)
+    assert "\n    return " in env.players["stepwise"](env, 0).act("", info)
+
+
+def test_a_problem_of_a_file_has_no_stepwise_program_but_its_reference(tmp_path: Path):
+    env = CodeProblems(data=write(tmp_path / "mbpp.jsonl", MBPP_ROW))
+    env.reset(seed=0)
+    said = [env.players[player](env, 0).act("", env.reset(seed=0)[1]) for player in ("oracle", "stepwise")]
+    assert said[0] == said[1] == env.problem.reference
 
 
 def test_tasks_of_a_file_are_drawn_without_repetition(tmp_path: Path):

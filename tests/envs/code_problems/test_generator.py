@@ -51,6 +51,14 @@ def test_the_reference_passes_and_altered_values_fail(name: str):
     assert not passes(problem, wrong)
 
 
+@settings(max_examples=40, deadline=None)
+@given(names)
+def test_the_stepwise_program_has_a_statement_for_each_operation_and_passes(name: str):
+    problem = generate(name, 2)
+    assert passes(problem, problem.stepwise)
+    assert len(problem.stepwise.splitlines()) == 1 + len(problem.statement.split(", then "))
+
+
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1000))
 def test_most_single_changes_fail(start: int):

@@ -19,9 +19,10 @@ from tests.training.guessing import Guess, small_model
 from training import selectors
 from training.advantages import gigpo
 from training.batches import TrainingRow
-from training.collect import Estimator, collect, iteration_keys
+from training.collect import Estimator, collect
 from training.prepare import check_layer
 from training.selectors import Choice, Probe
+from training.tasks import iteration_keys
 
 BLOCKS = 4
 TINY = REPOSITORY / "agents" / "pretrained" / "tiny"
