@@ -20,6 +20,8 @@ class GroupConfig(TrainingArguments):
         tasks: tasks an iteration P.
         group_size: episodes of each task G.
         updates: optimizer updates an iteration.
+        rollouts: rollouts of an iteration at most, until `tasks` groups have a learning signal; the other groups are
+            left out (DAPO's dynamic sampling). 0 plays once and leaves nothing out.
         temperature: sampling temperature of the rollouts.
         max_reply_tokens: longest reply, where the trainer makes the policy.
         mismatch_cap: most that a sampled token's loss is scaled up where the trainer finds it likelier than the sampler
@@ -39,6 +41,7 @@ class GroupConfig(TrainingArguments):
     tasks: int = 8
     group_size: int = 8
     updates: int = 4
+    rollouts: int = 0
     temperature: float = 1.0
     max_reply_tokens: int = 512
     mismatch_cap: float = 2.0

@@ -68,6 +68,12 @@ class MicroBatch:
         values = np.concatenate([getattr(row, name) for row in self.rows]).astype(np.float32)
         return torch.from_numpy(values).to(self.tokens_BT.device)
 
+    def replies(self) -> torch.Tensor:
+        """Which reply each sampled token belongs to, (S,): numbers from 0, ascending."""
+        turns = [row.row.turn[row.row.sampled] for row in self.rows]
+        firsts = np.concatenate([np.diff(turn, prepend=-1) != 0 for turn in turns])
+        return torch.from_numpy(np.cumsum(firsts) - 1).to(self.tokens_BT.device)
+
     def weights(self) -> torch.Tensor:
         """Each sampled token's weight in the loss, (S,)."""
         weights = np.concatenate([np.full(row.num_sampled, row.weight, dtype=np.float32) for row in self.rows])

@@ -51,6 +51,7 @@ class Estimator:
             "episode": np.array([index for index, _, _ in turns], dtype=np.int64),
             "anchor": np.array([turn.anchor for _, _, turn in turns], dtype=object),
             "reward": np.array([self.success_reward * turn.reward for _, _, turn in turns], dtype=np.float64),
+            "tokens": np.array([len(turn.tokens) for _, _, turn in turns], dtype=np.float64),
             "penalty": np.array(
                 [0.0 if turn.valid else self.invalid_penalty for _, _, turn in turns], dtype=np.float64
             ),
@@ -109,6 +110,13 @@ def from_episodes(episodes: list[Episode], estimator: Estimator) -> Collected:
         )
     row_tokens = {"row_tokens": sum(len(row.row.tokens) for row in rows)}
     return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens)
+
+
+def with_signal(rows: Sequence[TrainingRow], groups: int) -> list[TrainingRow]:
+    """The rows of the first so many groups in which some advantage is not 0, in order."""
+    signal = dict.fromkeys(row.task for row in rows if np.any(row.advantages != 0.0))
+    kept = set(list(signal)[:groups])
+    return [row for row in rows if row.task in kept]
 
 
 def _metrics(

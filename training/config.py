@@ -39,6 +39,15 @@ class TrainConfig:
     clip_high: float = key(0.2, "the probability ratio is clipped at 1 + clip_high", minimum=0)
     beta: float = key(0.01, "weight of the KL divergence (k3) from the starting policy in the loss", minimum=0)
     entropy_bonus: float = key(0.0, "weight of the entropy, subtracted from the loss", unit="a nat", minimum=0)
+    ratio: Literal["token", "sequence"] = key(
+        "token", "what is clipped: each token's probability ratio, or the geometric mean over a reply (GSPO)"
+    )
+    rollouts: int = key(
+        0,
+        "rollouts of an iteration at most, until all groups have a learning signal; the others are left out (DAPO)."
+        " 0 plays once and leaves nothing out",
+        minimum=0,
+    )
     aggregation: Literal[
         "token_mean", "sequence_mean_token_mean", "sequence_mean_token_sum", "sequence_mean_token_sum_norm"
     ] = key("token_mean", "how the losses of tokens are summed")

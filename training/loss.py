@@ -9,7 +9,7 @@ The weights of one update sum over all its rows, so the loss of a micro-batch is
 micro-batches changes nothing. Aggregation modes as in the survey of the field: "token_mean" (DAPO, arXiv 2503.14476,
 and the published GiGPO code), "sequence_mean_token_mean" (GRPO), "sequence_mean_token_sum", and
 "sequence_mean_token_sum_norm", which divides by a constant length instead (Dr. GRPO, arXiv 2503.20783). Left out: dual
-clip, sequence-level ratios.
+clip.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from envs.errors import unknown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+RATIOS = ("token", "sequence")
 AGGREGATIONS = ("token_mean", "sequence_mean_token_mean", "sequence_mean_token_sum", "sequence_mean_token_sum_norm")
 
 
@@ -37,12 +38,22 @@ class LossConfig:
         clip_high: upper clip distance.
         beta: weight of the k3 estimate of KL(pi || pi_ref).
         entropy_bonus: weight of the entropy, subtracted from the loss.
+        ratio: one probability ratio a token, or one a reply, the geometric mean over it (GSPO, arXiv 2507.18071).
+
+    Raises:
+        InputError: unknown ratio.
     """
 
     clip_low: float = 0.2
     clip_high: float = 0.2
     beta: float = 0.0
     entropy_bonus: float = 0.0
+    ratio: str = "token"
+
+    def __post_init__(self) -> None:
+        """Checks the ratio."""
+        if self.ratio not in RATIOS:
+            raise unknown("ratio", self.ratio, RATIOS)
 
 
 def token_weights(lengths_B: NDArray[np.int64], mode: str, constant: int = 1) -> NDArray[np.float64]:
@@ -122,6 +133,14 @@ def k3(logprobs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.expm1(difference) - difference
 
 
+def _mean_within(values_T: torch.Tensor, labels_T: torch.Tensor) -> torch.Tensor:
+    """Every value's mean over those of its label, (T,)."""
+    size = int(labels_T.max()) + 1 if len(labels_T) else 0
+    total = values_T.new_zeros(size).index_add(0, labels_T, values_T)
+    number = torch.bincount(labels_T, minlength=size).to(values_T.dtype)
+    return (total / number)[labels_T]
+
+
 def policy_loss(
     logprobs_T: torch.Tensor,
     old_T: torch.Tensor,
@@ -131,6 +150,7 @@ def policy_loss(
     *,
     reference_T: torch.Tensor | None = None,
     entropy_T: torch.Tensor | None = None,
+    replies_T: torch.Tensor | None = None,
 ) -> LossParts:
     """Computes the loss over the sampled tokens of a micro-batch.
 
@@ -142,11 +162,17 @@ def policy_loss(
         config: coefficients.
         reference_T: log pi_ref, (T,); needed if `config.beta` is not 0.
         entropy_T: entropy of the policy at each token, (T,) in nats; needed if `config.entropy_bonus` is not 0.
+        replies_T: number of the reply that each token belongs to, (T,), ascending from 0; needed if `config.ratio` is
+            "sequence".
 
     Returns:
         The loss and its logged parts.
     """
-    ratio = torch.exp(logprobs_T - old_T)
+    log_ratio = logprobs_T - old_T
+    if config.ratio == "sequence":
+        assert replies_T is not None
+        log_ratio = _mean_within(log_ratio, replies_T)
+    ratio = torch.exp(log_ratio)
     clipped_ratio = torch.clamp(ratio, 1.0 - config.clip_low, 1.0 + config.clip_high)
     unclipped, clipped = ratio * advantages_T, clipped_ratio * advantages_T
     per_token = -torch.minimum(unclipped, clipped)

@@ -51,7 +51,7 @@ from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
 from training.batches import MicroBatch, TrainingRow, micro_batches, sampled_logprobs
 from training.checkpointing import checkpointed
-from training.collect import Collected, Estimator, from_episodes
+from training.collect import Collected, Estimator, from_episodes, with_signal
 from training.loss import correct_mismatch, policy_loss, token_weights
 from training.memory import peak_bytes, reset_peak
 from training.optimizer import MasterAdamW
@@ -197,13 +197,11 @@ class GroupTrainer(Trainer):
         config = self.group_config
         self._started = time.perf_counter()
         reset_peak(self.args.device)
-        keys = iteration_keys(self.task_env, config.seed, iteration, config.tasks, config.group_size, config.set_aside)
         before = counts_of(self.make_env)
-        episodes = rollout(self.make_env, self.policy, keys, ended=self._ended, policy_version=iteration)
+        self._collected = self._roll_out(iteration)
         self._counts = counts_of(self.make_env).since(before)
         self._update_started = time.perf_counter()
         self._rollout_seconds = self._update_started - self._started
-        self._collected = from_episodes(episodes, self.estimator)
         self._sums = {"loss": 0.0, "grad_norm": 0.0}
         if self.language_model.dtype != torch.float32:
             sampled = [row.old for row in self._collected.rows]
@@ -216,9 +214,29 @@ class GroupTrainer(Trainer):
             self._score(self._collected.rows, "reference")
             self._write(current)
 
-    def _ended(self, episode: Episode) -> None:
+    def _roll_out(self, iteration: int) -> Collected:
+        """Plays an iteration's episodes; with `rollouts`, further ones in place of groups without a signal."""
+        config, episodes, played = self.group_config, list[Episode](), 0
+        while True:
+            # Further tasks come after those of all iterations, so that every arm's iterations begin alike.
+            number = iteration + played * config.iterations
+            keys = iteration_keys(self.task_env, config.seed, number, config.tasks, config.group_size, config.set_aside)
+            ended = partial(self._ended, counts=not played)
+            episodes += rollout(self.make_env, self.policy, keys, ended=ended, policy_version=iteration)
+            collected, played = from_episodes(episodes, self.estimator), played + 1
+            if not config.rollouts:
+                return collected
+            rows = with_signal(collected.rows, config.tasks)
+            if played >= config.rollouts or len({row.task for row in rows}) == config.tasks:
+                break
+        collected.metrics["rollouts"] = float(played)
+        # An update of no rows would be none.
+        collected.rows = rows if len(rows) >= config.updates else collected.rows
+        return collected
+
+    def _ended(self, episode: Episode, *, counts: bool = True) -> None:
         if self.progress is not None:
-            self.progress(1)
+            self.progress(int(counts))
 
     @torch.no_grad()
     def _write(self, values: dict[str, torch.Tensor]) -> None:
@@ -278,6 +296,7 @@ class GroupTrainer(Trainer):
             config.loss,
             reference_T=batch.column("reference") if config.loss.beta else None,
             entropy_T=entropy,
+            replies_T=batch.replies() if config.loss.ratio == "sequence" else None,
         )
         self.accelerator.backward(parts.loss)
         self._add(

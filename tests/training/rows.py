@@ -70,6 +70,7 @@ def backward(
             config,
             reference_T=batch.column("reference") if config.beta else None,
             entropy_T=entropy,
+            replies_T=batch.replies() if config.ratio == "sequence" else None,
         )
         part.loss.backward()
         total += part.loss.item()

@@ -218,3 +218,23 @@ def test_mismatch_weights_are_ratios_up_to_the_cap():
     trainer = np.log(np.array([0.5, 0.25, 0.9], dtype=np.float32))
     np.testing.assert_allclose(correct_mismatch(advantages, trainer, sampler, 2.0), [1.0, -1.0, 6.0], rtol=1e-6)
     np.testing.assert_array_equal(correct_mismatch(advantages, trainer, sampler, 0.0), advantages)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 1000))
+def test_a_replys_ratio_is_the_geometric_mean_of_its_tokens(lengths: list[int], seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    replies = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    old, advantages = torch.randn(sum(lengths), generator=generator), torch.randn(len(lengths), generator=generator)
+    logprobs = (old + 0.3 * torch.randn(sum(lengths), generator=generator)).requires_grad_()
+    weights = torch.ones(sum(lengths)) / torch.tensor(lengths)[replies]
+    config = LossConfig(clip_low=0.1, clip_high=0.2, ratio="sequence")
+    loss = policy_loss(logprobs, old, advantages[replies], weights, config, replies_T=replies).loss
+    ratios = torch.stack([part.mean().exp() for part in (logprobs - old).split(lengths)])
+    expected = -torch.minimum(ratios * advantages, ratios.clamp(0.9, 1.2) * advantages).sum()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, logprobs)[0] for value in (loss, expected)))
+
+
+def test_an_unknown_ratio_is_refused():
+    with pytest.raises(InputError, match=r"unknown ratio 'sequnce'\. Did you mean 'sequence'"):
+        LossConfig(ratio="sequnce")

@@ -470,3 +470,43 @@ def test_below_float32_the_mismatch_is_in_the_advantages(dtype: str, cap: float,
     ratios = [found / value for found, value in zip(corrected, plain, strict=True) if value]
     # The trainer's own pass rounds to bfloat16 otherwise than the sampler's; on average the doubt remains.
     assert sum(ratios) / len(ratios) == pytest.approx(weight, abs=0.03)
+
+
+def test_groups_without_a_signal_are_left_out_and_replaced():
+    """DAPO's dynamic sampling: the updates see full groups with a signal, and episodes are counted once."""
+    reports: list[IterationReport] = []
+    made = trainer(model(), iterations=3, tasks=3, rollouts=4, updates=2, on_iteration=reports.append)
+    ended: list[int] = []
+    made.progress = ended.append
+    made.train()
+    assert any(report.metrics["rollouts"] > 1 for report in reports)
+    for report in reports:
+        rollouts, rows = int(report.metrics["rollouts"]), report.collected.rows
+        assert len(report.collected.episodes) == rollouts * 3 * 4
+        groups = {row.task: [other for other in rows if other.task == row.task] for row in rows}
+        if report.metrics["rollouts"] < 4:
+            assert [len(group) for group in groups.values()] == [4, 4, 4]
+        assert all(any(row.advantages.any() for row in group) for group in groups.values())
+        tasks = [episode.key.task for episode in report.collected.episodes]
+        assert len(set(tasks)) == rollouts * 3
+    assert sum(ended) == 3 * 3 * 4
+
+
+def test_what_an_iteration_plays_first_does_not_depend_on_what_is_replaced():
+    def first_tasks(rollouts: int) -> list[list[str]]:
+        reports: list[IterationReport] = []
+        trainer(model(), iterations=2, tasks=3, rollouts=rollouts, on_iteration=reports.append).train()
+        return [[episode.key.task for episode in report.collected.episodes[:12]] for report in reports]
+
+    assert first_tasks(0) == first_tasks(3)
+
+
+def test_tasks_that_are_set_aside_are_not_played():
+    reports: list[IterationReport] = []
+    trainer(model(), on_iteration=reports.append).train()
+    aside = tuple({episode.key.task for report in reports for episode in report.collected.episodes})
+    again: list[IterationReport] = []
+    trainer(model(), on_iteration=again.append, set_aside=aside[:2]).train()
+    played = {episode.key.task for report in again for episode in report.collected.episodes}
+    assert len(played) == 4
+    assert played.isdisjoint(aside[:2])

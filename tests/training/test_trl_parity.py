@@ -146,3 +146,27 @@ def test_the_entropy_bonus_equals_trls_where_both_are_means_over_tokens(trainer:
     assert loss == pytest.approx(theirs.item(), abs=2e-6)
     for name, value in trainer.model.named_parameters():
         torch.testing.assert_close(gradients[name], value.grad, atol=2e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["grpo", "bnpo"])
+def test_the_ratio_of_a_reply_equals_trls_on_rows_of_one_reply(trainer: Any, kind: str):
+    rows = [row for row in random_rows(24) if row.row.turn[-1] == 0]
+    assert len(rows) > 4
+    ours = model()
+    near_the_model(ours, rows)
+    weigh(rows, MODES[kind], LENGTH)
+    loss, gradients, parts = backward(ours, rows, LossConfig(clip_low=0.02, clip_high=0.03, ratio="sequence"))
+    trainer.loss_type, trainer.beta = kind, 0.0
+    trainer.model.load_state_dict(model().state_dict())
+    trainer.model.eval()
+    trainer.model.zero_grad(set_to_none=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "importance_sampling_level", "sequence")
+        patch.setattr(trainer, "epsilon_low", 0.02)
+        patch.setattr(trainer, "epsilon_high", 0.03)
+        theirs = trainer.compute_loss(trainer.model, as_inputs(rows, True))
+    theirs.backward()
+    assert loss == pytest.approx(theirs.item(), abs=2e-6)
+    for name, value in trainer.model.named_parameters():
+        torch.testing.assert_close(gradients[name], value.grad, atol=2e-6, rtol=1e-4, msg=name)
+    assert sum(part.clipped for part in parts) > 0

@@ -35,6 +35,7 @@ class Columns:
         penalty: taken from this turn alone, (N,).
         episode_return: return of the turn's episode, (N,), before penalties.
         anchor: state key of each turn, or None if it was not asked for.
+        tokens: what was sampled in each turn, (N,), or None if it was not asked for.
     """
 
     group: Codes
@@ -43,6 +44,7 @@ class Columns:
     penalty: Floats
     episode_return: Floats
     anchor: tuple[Hashable, ...] | None
+    tokens: Floats | None = None
 
     @property
     def first_turns(self) -> NDArray[np.bool_]:
@@ -86,14 +88,17 @@ class Columns:
         return np.where(episodes[self.group] > 1, term, 0.0)
 
 
-def normalise(values: Floats, labels: Codes, scale: Scale, counted: NDArray[np.bool_] | None = None) -> Floats:
-    """Centres values within each label, and divides by the sample standard deviation (n - 1) plus 1e-6 if asked to.
+def normalise(
+    values: Floats, labels: Codes, scale: Scale, counted: NDArray[np.bool_] | None = None, *, ddof: int = 1
+) -> Floats:
+    """Centres values within each label, and divides by the standard deviation (n - ddof) plus 1e-6 if asked to.
 
     Args:
         values: (N,).
         labels: which values belong together, (N,), numbers from 0.
         scale: "std" or "none".
         counted: which values form mean and standard deviation, (N,); at least one a label. Default: all.
+        ddof: 1 for the sample's standard deviation, 0 for the population's.
 
     Returns:
         The normalised values, (N,). Where fewer than two values count they are zero; equal values give exact zeros.
@@ -112,17 +117,18 @@ def normalise(values: Floats, labels: Codes, scale: Scale, counted: NDArray[np.b
     if scale == "none":
         return centred
     squares = np.bincount(labels[counted], centred[counted] ** 2, size)
-    deviation = np.sqrt(squares / np.maximum(number - 1, 1))
+    deviation = np.sqrt(squares / np.maximum(number - ddof, 1))
     return centred / (deviation[labels] + EPSILON)
 
 
-def read(turns: Mapping[str, Any], *, anchors: bool) -> Columns:
+def read(turns: Mapping[str, Any], *, anchors: bool, tokens: bool = False) -> Columns:
     """Reads and checks the columns of `training.advantages`.
 
     Args:
         turns: group (N,), episode (N,), reward (N,), with `anchors` also anchor (N,); optional episode_return (N,), by
             default the undiscounted sum of the episode's rewards, and penalty (N,), by default zero.
         anchors: whether the estimator needs the anchor.
+        tokens: whether it needs the column tokens (N,), what was sampled in each turn.
 
     Returns:
         The columns.
@@ -131,7 +137,7 @@ def read(turns: Mapping[str, Any], *, anchors: bool) -> Columns:
         InputError: if a column is missing, has another length or shape, or holds a missing or infinite value, or if
             `episode_return` differs within an episode.
     """
-    needed = ["group", "episode", "reward", *(["anchor"] if anchors else [])]
+    needed = ["group", "episode", "reward", *(["anchor"] if anchors else []), *(["tokens"] if tokens else [])]
     missing = [name for name in needed if turns.get(name) is None]
     if missing:
         raise InputError(f"turns lack the column {missing[0]!r}; needed are {', '.join(needed)}.")
@@ -153,6 +159,7 @@ def read(turns: Mapping[str, Any], *, anchors: bool) -> Columns:
         penalty=optional.get("penalty", np.zeros(len(reward))),
         episode_return=optional.get("episode_return", total),
         anchor=anchor,
+        tokens=_numbers("tokens", turns["tokens"]) if tokens else None,
     )
     if np.any(normalise(columns.episode_return, episode, "none")):
         raise InputError("column 'episode_return' differs within an episode; give every turn its episode's return.")
