@@ -91,10 +91,10 @@ def is_resolved(pair: Mapping[str, Any]) -> bool:
 
 
 def target(layer: Mapping[str, Any]) -> str:
-    """Names the trained part: "block 4 alone", "blocks 2 and 5 alone", "every parameter".
+    """Names the trained part: "block 4 alone", "blocks 2 and 5 alone", "LoRA on block 4", "every parameter".
 
     Args:
-        layer: the summary's `layer`: the selector and the blocks' indices, counted from 0.
+        layer: the summary's `layer`: the selector, the target's name and the blocks' indices, counted from 0.
 
     Returns:
         The name.
@@ -104,8 +104,11 @@ def target(layer: Mapping[str, Any]) -> str:
         return "every parameter"
     if not indices:
         return "no block"
-    *most, last = [str(index) for index in indices]
-    return f"blocks {', '.join(most)} and {last} alone" if most else f"block {last} alone"
+    kind, _, items = str(layer.get("target") or ",".join(map(str, indices))).rpartition(":")
+    *most, last = [item.replace(".", " ") for item in items.split(",")]
+    blocks = f"blocks {', '.join(most)} and {last}" if most else f"block {last}"
+    kinds = {"lora": f"LoRA on {blocks}", "boost": f"every parameter, with {blocks} at a higher rate,"}
+    return kinds.get(kind, f"{blocks} alone")
 
 
 def percent(share: float) -> str:

@@ -20,6 +20,9 @@ class GroupConfig(TrainingArguments):
         tasks: tasks an iteration P.
         group_size: episodes of each task G.
         updates: optimizer updates an iteration.
+        boosted_learning_rate: of the blocks that a "boost" target names; `learning_rate` is that of all others.
+        lora_rank: of the adapters of a LoRA target.
+        lora_alpha: their outputs are scaled by lora_alpha / lora_rank.
         rollouts: rollouts of an iteration at most, until `tasks` groups have a learning signal; the other groups are
             left out (DAPO's dynamic sampling). 0 plays once and leaves nothing out.
         temperature: sampling temperature of the rollouts.
@@ -42,6 +45,9 @@ class GroupConfig(TrainingArguments):
     group_size: int = 8
     updates: int = 4
     rollouts: int = 0
+    boosted_learning_rate: float = 5e-6
+    lora_rank: int = 8
+    lora_alpha: int = 16
     temperature: float = 1.0
     max_reply_tokens: int = 512
     mismatch_cap: float = 2.0

@@ -162,7 +162,10 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
         checkpointing=train.checkpointing,
         estimator=run.estimator(),
         set_aside=(*run.tuning.tasks, *run.probe.tasks),
-        learning_rate=train.full_learning_rate if target.full else train.learning_rate,
+        learning_rate=train.full_learning_rate if target.everything else train.learning_rate,
+        boosted_learning_rate=train.learning_rate,
+        lora_rank=train.lora_rank,
+        lora_alpha=train.lora_alpha,
         warmup_steps=train.warmup_updates,
         weight_decay=train.weight_decay,
         adam_beta1=train.beta1,
@@ -205,7 +208,7 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
         def finish(report: IterationReport) -> bool:
             history.append(record(run, arm, report))
             if keep is not None:
-                keep(history, trainer.trained)
+                keep(history, trainer.weights())
             counted = {"iterations": report.iteration + 1, "history": history}
             checkpoint.save(latest, trainer.master_optimizer.export(), counted)
             line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
@@ -224,7 +227,10 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
         )
         if tensors:
             trainer.master_optimizer.restore(tensors)
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            trainer.close()
     if len(history) < run.config.iterations:
         raise StoppedError
     return {

@@ -28,8 +28,14 @@ class TrainConfig:
     temperature: float = key(1.0, "sampling temperature of the rollouts", minimum=0.01)
     success_reward: float = key(10.0, "what the environment's reward of 1 is worth")
     invalid_penalty: float = key(0.1, "taken off for a turn whose action is invalid", minimum=0)
-    learning_rate: float = key(5e-6, "of the layer arm", unit="an update", minimum=0)
-    full_learning_rate: float = key(1e-6, "of the full-parameter arm", unit="an update", minimum=0)
+    learning_rate: float = key(
+        5e-6, "of the layer arm, and of the blocks that layer=boost:... names", unit="an update", minimum=0
+    )
+    full_learning_rate: float = key(
+        1e-6, "of the full-parameter arm, and of the others in boost", unit="an update", minimum=0
+    )
+    lora_rank: int = key(8, "of the adapters of layer=lora:...", minimum=1)
+    lora_alpha: int = key(16, "the adapters' outputs are scaled by lora_alpha / lora_rank", minimum=0)
     warmup_updates: int = key(0, "updates over which the learning rate rises from 0", unit="updates", minimum=0)
     beta1: float = key(0.9, "AdamW's decay of the first moment", minimum=0, maximum=0.999999)
     beta2: float = key(0.999, "AdamW's decay of the second moment", minimum=0, maximum=0.999999)
@@ -82,7 +88,8 @@ class RunConfig:
     layer: str = key(
         "auto",
         "what is trained: auto (probes and chooses), middle, middle:N, random, last, a block's number (5), a list or "
-        "range (2,5 or 2-5), or full",
+        "range (2,5 or 2-5), a part (5.mlp, 5.attention), best:N@study.json, worst:N@study.json, full, boost:5 "
+        "(everything, that block at the layer's rate), or lora:5 (adapters on it)",
     )
     iterations: int = key(30, "rollouts of each arm, each followed by its updates", unit="iterations", minimum=0)
     compare: Literal["full", "none"] = key("full", "the arm to compare with: every parameter trained, or none")

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from agents.blocks import find_stack
-from agents.targets import Target
+from agents.targets import Target, full, parameters
 
 
 def _size(module: nn.Module) -> int:
@@ -33,14 +33,15 @@ def update_compute(model: PreTrainedModel, target: Target, extra_forward_passes:
     blocks = [_size(block) for block in find_stack(model).modules]
     head = _size(model.get_output_embeddings())
     forward = sum(blocks) + head
-    if target.full:
+    if target.everything:
         return forward * (3 + extra_forward_passes)
     activations = sum(blocks[target.lowest + 1 :]) + head
-    weights = sum(blocks[index] for index in target.indices)
+    # Adapters are too small to count.
+    weights = 0 if target.lora else sum(parameter.numel() for parameter in parameters(model, target).values())
     return forward * (1 + extra_forward_passes) + activations + weights
 
 
 def update_floor(model: PreTrainedModel, target: Target, extra_forward_passes: int = 0) -> float:
     """`update_compute` of the target over that of full training."""
-    full = Target(tuple(range(len(find_stack(model)))), full=True)
-    return update_compute(model, target, extra_forward_passes) / update_compute(model, full, extra_forward_passes)
+    everything = update_compute(model, full(len(find_stack(model))), extra_forward_passes)
+    return update_compute(model, target, extra_forward_passes) / everything

@@ -16,7 +16,7 @@ from typing import Any
 
 from agents import deltas
 from agents.blocks import find_stack
-from agents.targets import Target, parameters, parse
+from agents.targets import Target, full, parameters, parse
 from agents.types import EpisodeKey
 from envs.errors import InputError
 from evals.panels import Panel
@@ -57,14 +57,17 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
     run.folder.write_json(LAYERS, stages["choice"])
     for line in choice_lines(stages["choice"]):
         run.screen.print(line)
-    targets = {"layer": _target(stages["choice"])}
+    num_blocks = len(find_stack(run.model))
+    targets = {"layer": _target(stages["choice"], num_blocks)}
     if run.config.compare == "full" and not targets["layer"].full:
-        targets["full"] = Target(tuple(range(len(find_stack(run.model)))), full=True)
+        targets["full"] = full(num_blocks)
+    # The layer's arm keeps its weights after every iteration; where that is everything it would fill the disk.
+    at_equal_cost = len(targets) == 2 and not targets["layer"].everything
     for arm, target in targets.items():
-        keep = equal_cost.snapshots(run, arm, stages).keep if len(targets) == 2 else None
+        keep = equal_cost.snapshots(run, arm, stages).keep if at_equal_cost else None
         _stage(run, stages, arm, partial(_arm, run, arm, target, base_sha256, keep))
         deltas.revert(run.model, base)
-    if len(targets) == 2:
+    if at_equal_cost:
         _stage(run, stages, "equal", lambda: equal_cost.compare(run, stages, base))
     facts = {
         "env": run.config.env.name,
@@ -111,8 +114,7 @@ def _check_inputs(run: Run, stages: Stages, found: dict[str, str]) -> None:
 
 def choice_lines(choice: Mapping[str, Any]) -> list[str]:
     """What was chosen, why, and what every block scored."""
-    what = "full" if choice["selector"] == "full" else ", ".join(map(str, choice["chosen"]))
-    lines = [f"layer {what}: {choice['why']}"]
+    lines = [f"layer {choice['target'].replace(',', ', ')}: {choice['why']}"]
     if any(block["score"] is not None for block in choice["blocks"]):
         scores = (
             f"{block['index']}: {block['score']:.3g}"
@@ -123,10 +125,10 @@ def choice_lines(choice: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _target(choice: Mapping[str, Any]) -> Target:
-    if choice["selector"] == "full":
-        return Target(tuple(choice["chosen"]), full=True)
-    return Target(tuple(choice["chosen"]))
+def _target(choice: Mapping[str, Any], num_blocks: int) -> Target:
+    target = parse(choice["target"], num_blocks)
+    assert target is not None
+    return target
 
 
 def _extra_passes(run: Run) -> int:
@@ -137,14 +139,15 @@ def _extra_passes(run: Run) -> int:
 
 def choose(run: Run) -> dict[str, Any]:
     """The content of `layers.json`: the target of `layer=`, or what its selector chose and why."""
-    num_blocks, layer = len(find_stack(run.model)), run.config.layer.strip().lower()
+    num_blocks, layer = len(find_stack(run.model)), run.config.layer.strip()
     fixed = parse(layer, num_blocks, selectors.names())
     if fixed is not None:
         blocks: list[dict[str, Any]] = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
-        selector = layer if fixed.full else "fixed"
+        selector = fixed.name if fixed.full else "fixed"
         why = f"layer={run.config.layer} was asked for"
         return {
             "selector": selector,
+            "target": fixed.name,
             "chosen": list(fixed.indices),
             "why": why,
             "blocks": blocks,
@@ -176,7 +179,7 @@ def choose(run: Run) -> dict[str, Any]:
         micro_batch_tokens=run.config.train.micro_batch_tokens,
         seed=run.config.seed,
     )
-    choice = selectors.find(layer)(probe)
+    choice = selectors.find(layer.lower())(probe)
     episodes = len(played.tasks) * run.config.train.group_size
     content = choice.as_json({"seconds": time.perf_counter() - started, "episodes": episodes})
     return content | {"tasks": played.as_json()}

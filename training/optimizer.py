@@ -20,16 +20,28 @@ class MasterAdamW(torch.optim.AdamW):
 
     Args:
         parameters: the trained parameters by name.
+        rates: learning rates of single parameters by name; the others have `lr`.
         **options: `torch.optim.AdamW` options (lr, betas, eps, weight_decay).
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        rates: Mapping[str, float] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         self._parameters = dict(parameters)
         self._masters = {
             name: parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float().clone())
             for name, parameter in self._parameters.items()
         }
-        super().__init__(list(self._masters.values()), **options)
+        rates = rates or {}
+        groups: list[dict[str, Any]] = [
+            {"params": [self._masters[name] for name in rates if rates[name] == rate], "lr": rate}
+            for rate in sorted(set(rates.values()))
+        ]
+        others = [master for name, master in self._masters.items() if name not in rates]
+        super().__init__([*([{"params": others}] if others else []), *groups], **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

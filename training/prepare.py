@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.starts import WARM, is_made, start_folder, warmstart_command
-from agents.targets import parse
+from agents.targets import check_installed, parse
 from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
@@ -164,7 +164,9 @@ def check_layer(layer: str, model_path: str) -> None:
             raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
         num_blocks = settings.get("num_hidden_layers", settings.get("n_layer", 0))
         if num_blocks:
-            parse(layer, num_blocks, selectors.names())
+            target = parse(layer, num_blocks, selectors.names())
+            if target is not None:
+                check_installed(target)
 
 
 def load_model(inputs: Inputs) -> Loaded:

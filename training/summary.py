@@ -34,6 +34,7 @@ def summarize(facts: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, 
     summary = {key: value for key, value in facts.items() if key != "update_floor"}
     summary["layer"] = {
         "selector": stages["choice"]["selector"],
+        "target": stages["choice"]["target"],
         "indices": stages["choice"]["chosen"],
         "count": len(stages["choice"]["chosen"]),
     }

@@ -38,11 +38,12 @@ from transformers import (
 from transformers.trainer_callback import TrainerControl, TrainerState
 from transformers.trainer_utils import TrainOutput
 
+from agents import adapters
 from agents.blocks import find_stack
 from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.prompts import Manner, manner_of
 from agents.rollout import rollout
-from agents.targets import Target, middle, select
+from agents.targets import Target, middle, prefixes, select
 from agents.types import Episode
 from envs.errors import InputError
 from envs.pool import Counts, counts_of
@@ -124,7 +125,11 @@ class GroupTrainer(Trainer):
         self.on_iteration = on_iteration
         self.progress = progress
         self.language_model = model
-        self.trained = select(model, self.target)
+        self.trained = (
+            adapters.attach(model, self.target, args.lora_rank, args.lora_alpha, args.seed)
+            if self.target.lora
+            else select(model, self.target)
+        )
         self.reference = (
             {name: value.detach().clone() for name, value in self.trained.items()} if args.loss.beta else None
         )
@@ -161,11 +166,31 @@ class GroupTrainer(Trainer):
         """The optimizer itself, as accelerate's wrapper hides it."""
         return MasterAdamW(
             self.trained,
+            self._rates(),
             lr=self.args.learning_rate,
             betas=(self.args.adam_beta1, self.args.adam_beta2),
             eps=self.args.adam_epsilon,
             weight_decay=self.args.weight_decay,
         )
+
+    def _rates(self) -> dict[str, float]:
+        """Learning rates that differ from the common one."""
+        if not self.target.boosted:
+            return {}
+        chosen = prefixes(self.language_model, self.target)
+        boosted = [name for name in self.trained if name.startswith(chosen)]
+        return dict.fromkeys(boosted, self.group_config.boosted_learning_rate)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The target's present weights by the plain model's parameter names; adapters count as merged."""
+        if self.target.lora:
+            return adapters.merged(self.language_model)
+        return {name: value.detach() for name, value in self.trained.items()}
+
+    def close(self) -> None:
+        """Takes adapters, if there are any, out of the model and leaves their effect in its weights."""
+        if self.target.lora:
+            adapters.detach(self.language_model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:  # noqa: ANN401
         """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""

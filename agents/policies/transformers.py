@@ -147,7 +147,9 @@ class TransformersSession:
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache(config.num_hidden_layers)
         self._slots = Slots(self._cache)
-        self._groups = config.num_attention_heads // config.num_key_value_heads
+        # Families without grouped queries do not name a number of key heads.
+        key_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        self._groups = config.num_attention_heads // key_heads
         self._like = next(policy.model.parameters())
 
     def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:

@@ -61,7 +61,7 @@ class Shape:
 
 SHAPES = {
     1: Shape(("number",), (1,), 99),
-    2: Shape(("number",), (2,), 20),
+    2: Shape(("number",), (2, 3, 4), 20),
     3: Shape(("numbers",), (1, 2), 9),
     4: Shape(("numbers", "text"), (2, 3), 9),
     5: Shape(("numbers", "text"), (3, 4), 9),

@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
-from transformers import (
-    GemmaConfig,
-    GemmaForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedModel,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
 
-from agents.blocks import find_stack
+from agents.blocks import find_stack, parts_of
 from envs.errors import InputError
+from tests.agents.families import PATHS, build
 
-# More than ten blocks, so that block 1 and block 10 start alike.
 BLOCKS = 11
-COMMON: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 8,
-    "intermediate_size": 12,
-    "num_hidden_layers": BLOCKS,
-    "num_attention_heads": 2,
-    "bos_token_id": None,
-    "eos_token_id": None,
-    "pad_token_id": None,
-}
-KEYS = {"num_key_value_heads": 1, "head_dim": 4}
-
-
-def build(family: str) -> PreTrainedModel:
-    """A random model of a family."""
-    if family == "gpt2":
-        return GPT2LMHeadModel(
-            GPT2Config(vocab_size=50, n_embd=8, n_layer=BLOCKS, n_head=2, bos_token_id=None, eos_token_id=None)
-        )
-    if family == "gpt_neox":
-        return GPTNeoXForCausalLM(GPTNeoXConfig(**COMMON))
-    if family == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**COMMON, num_key_value_heads=1))
-    families: dict[str, Any] = {
-        "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-        "llama": (LlamaConfig, LlamaForCausalLM),
-        "gemma": (GemmaConfig, GemmaForCausalLM),
-        "mistral": (MistralConfig, MistralForCausalLM),
-    }
-    config, model = families[family]
-    return model(config(**COMMON, **KEYS))
-
-
-PATHS = {
-    "qwen2": "model.layers",
-    "qwen3": "model.layers",
-    "llama": "model.layers",
-    "gemma": "model.layers",
-    "mistral": "model.layers",
-    "gpt2": "transformer.h",
-    "gpt_neox": "gpt_neox.layers",
-}
 
 
 @pytest.mark.parametrize("family", PATHS)
@@ -121,6 +60,48 @@ def test_of_equally_long_lists_the_larger_counts():
             self.small = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
 
     assert find_stack(Twofold()).path == "large"
+
+
+def test_a_longer_list_within_a_block_is_no_stack():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.experts = nn.ModuleList([nn.Linear(3, 3) for _ in range(5)])
+
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([Block(), Block()])
+
+    assert find_stack(Experts()).path == "layers"
+
+
+ATTENTION = {"gpt2": "attn", "gpt_neox": "attention"}
+
+
+@pytest.mark.parametrize("family", PATHS)
+def test_the_parts_of_a_block_are_found_by_what_they_do(family: str):
+    model = build(family)
+    parts = parts_of(model, find_stack(model))
+    assert parts == {"attention": (ATTENTION.get(family, "self_attn"),), "mlp": ("mlp",)}
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_blocks_without_parts_are_refused():
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(4, 4)
+            self.layers = nn.ModuleList([nn.Sequential(nn.Linear(4, 4)) for _ in range(2)])
+
+        def forward(self, input_ids: torch.Tensor, use_cache: bool) -> torch.Tensor:
+            hidden = self.embedding(input_ids)
+            for layer in self.layers:
+                hidden = layer(hidden)
+            return hidden
+
+    with pytest.raises(InputError, match="have no separate attention and mlp; train whole blocks"):
+        parts_of(Flat(), find_stack(Flat()))
 
 
 def test_a_model_without_blocks_is_refused():

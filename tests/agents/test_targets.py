@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,6 +62,66 @@ def test_names():
     assert [parse(name, 8, ("auto", "new")) for name in ("auto", "new")] == [None, None]
 
 
+def test_parts_adapters_and_boosted_blocks():
+    assert parse("2.mlp", 8) == Target((2,), parts=((2, "mlp"),))
+    assert parse("2.MLP, 4", 8) == Target((2, 4), parts=((2, "mlp"),))
+    assert parse("2-3.attention", 8) == Target((2, 3), parts=((2, "attention"), (3, "attention")))
+    assert parse("2.mlp,2", 8) == Target((2,))
+    assert parse("lora:5", 8) == Target((5,), lora=True)
+    assert parse("LoRA:middle", 8) == Target((3,), lora=True)
+    assert parse("boost:2-4", 8) == Target((2, 3, 4), boosted=True)
+    boosted = parse("boost:2-4", 8)
+    assert (boosted.lowest, boosted.everything, boosted.full) == (0, True, False)
+    assert parse("full", 8).everything
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["", "lora:", "boost:"]),
+    st.lists(st.tuples(st.integers(0, 11), st.sampled_from(["", ".mlp", ".attention"])), min_size=1, max_size=5),
+)
+def test_a_name_is_read_back_as_its_target(kind: str, items: list[tuple[int, str]]):
+    target = parse(kind + ",".join(f"{index}{part}" for index, part in items), 12)
+    assert target is not None
+    assert parse(target.name, 12) == target
+
+
+def study(path: Path, success: dict[str, list[float]]) -> Path:
+    arms = {name: {"learning_rate": 1e-3, "success": {"panel": values}} for name, values in success.items()}
+    path.write_text(json.dumps({"panels": {"panel": {"tasks": 300, "sha256": ""}}, "arms": arms}))
+    return path
+
+
+def test_best_and_worst_blocks_of_a_study(tmp_path: Path):
+    means = {
+        "base": [0.1],
+        "full": [0.9],
+        "lora:2": [0.8],
+        "0": [0.3, 0.5],
+        "1": [0.6, 0.6],
+        "2": [0.5],
+        "3": [0.5, 0.5],
+    }
+    file = study(tmp_path / "Study.json", means)
+    assert parse(f"best:1@{file}", 4) == Target((1,))
+    assert parse(f"best:2@{file}", 4) == Target((1, 2))
+    assert parse(f"worst:1@{file}", 4) == Target((0,))
+    assert parse(f"boost:best:3@{file}", 4) == Target((1, 2, 3), boosted=True)
+    with pytest.raises(InputError, match="best:1 to best:4 exist"):
+        parse(f"best:5@{file}", 8)
+    with pytest.raises(InputError, match="has a block 3, but this model has 3 blocks"):
+        parse(f"best:1@{file}", 3)
+    with pytest.raises(InputError, match=r"cannot read .*nowhere\.json: No such file"):
+        parse(f"best:1@{tmp_path / 'nowhere.json'}", 4)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"panels": {}}', '{"panels": {"p": {}}, "arms": {"1": {}}}'])
+def test_what_is_no_study_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(InputError, match=r"is not a study\.json"):
+        parse(f"best:1@{tmp_path / 'study.json'}", 4)
+
+
 @pytest.mark.parametrize(
     ("layer", "line"),
     [
@@ -71,6 +134,11 @@ def test_names():
         ("", "layer= names no layer."),
         ("1,", "layer=1, names no layer."),
         ("1.5", "names no layer"),
+        ("1.mpl", "unknown part of a block 'mpl'. Did you mean 'mlp'"),
+        ("lora:", "names no layer"),
+        ("lora:8", "numbered 0 to 7"),
+        ("boost:full", "names no layer"),
+        ("best:1", "names no layer"),
         ("middle:", "names no layer"),
         ("middle:0", "middle:1 to middle:8"),
         ("middle:9", "middle:1 to middle:8"),
@@ -84,7 +152,7 @@ def test_what_is_no_layer_is_refused_in_one_line(layer: str, line: str):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(alphabet="0123456789-,: midle", max_size=9), sizes)
+@given(st.text(alphabet="0123456789-,:. midleora", max_size=9), sizes)
 def test_any_text_is_a_target_of_the_model_or_refused(layer: str, num_blocks: int):
     try:
         target = parse(layer, num_blocks)

@@ -43,7 +43,7 @@ def summary() -> dict[str, Any]:
         "data": {"training": "3,553 generated train games", "evaluation": "generated unseen games"},
         "panel": {"name": "seed 0", "tasks": 300, "sha256": "0123456789abcdef" * 4},
         "tuning_panel": {"name": "tuning, seed 0", "tasks": 128, "sha256": "fedcba9876543210" * 4},
-        "layer": {"selector": "auto", "indices": [4], "count": 1},
+        "layer": {"selector": "auto", "target": "4", "indices": [4], "count": 1},
         "arms": {
             "base": arm(0.33, [0.279, 0.385], 0, 0),
             "layer": arm(0.46, [0.404, 0.517], 98624, 30),

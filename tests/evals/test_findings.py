@@ -89,6 +89,19 @@ def test_target(indices: list[int], name: str) -> None:
     assert findings.target({"selector": "full", "indices": indices}) == "every parameter"
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("4.mlp", "block 4 mlp alone"),
+        ("2.attention,5", "blocks 2 attention and 5 alone"),
+        ("lora:4", "LoRA on block 4"),
+        ("boost:2,5", "every parameter, with blocks 2 and 5 at a higher rate,"),
+    ],
+)
+def test_target_of_other_kinds(target: str, name: str) -> None:
+    assert findings.target({"selector": "fixed", "target": target, "indices": [4]}) == name
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
 def test_no_claim_of_a_difference_without_evidence(pairs: list[tuple[bool, bool]]) -> None:
     found = paired(*zip(*pairs, strict=True))

@@ -56,7 +56,7 @@ def training(seconds: float) -> dict[str, Any]:
 def stages(base: list[int], layer: list[int], full: list[int] | None) -> dict[str, Any]:
     made = {
         "base": {"evaluation": evaluation(base)},
-        "choice": {"selector": "auto", "chosen": [3], "why": "", "blocks": [], "cost": {"seconds": 4.0}},
+        "choice": {"selector": "auto", "target": "3", "chosen": [3], "why": "", "blocks": [], "cost": {"seconds": 4.0}},
         "layer": {"evaluation": evaluation(layer), "training": training(1.0)},
     }
     if full is not None:
@@ -84,7 +84,7 @@ def test_the_keys_of_a_comparison():
         *("contribution", "equal_tokens", "cost"),
     }
     assert set(summary["panel"]) == set(summary["tuning_panel"]) == {"name", "tasks", "sha256"}
-    assert summary["layer"] == {"selector": "auto", "indices": [3], "count": 1}
+    assert summary["layer"] == {"selector": "auto", "target": "3", "indices": [3], "count": 1}
     assert set(summary["arms"]) == {"base", "layer", "full"}
     wanted = {"success", "episodes", "interval", "mean_turns", "temperature", "trained_parameters", "iterations"}
     for arm in summary["arms"].values():

@@ -86,6 +86,7 @@ class Choice:
         blocks = [{"index": block.index, "score": block.score, "details": block.details} for block in self.blocks]
         return {
             "selector": self.selector,
+            "target": ",".join(map(str, self.indices)),
             "chosen": list(self.indices),
             "why": self.why,
             "blocks": blocks,
