@@ -99,7 +99,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise InputError(f"{successes} successes of {n} episodes is impossible; need 0 <= successes <= n and n >= 1.")
-    p, z = successes / n, _quantile(level)
+    p, z = successes / n, quantile(level)
     centre = p + z**2 / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     denominator = 1 + z**2 / n
@@ -157,7 +157,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         raise InputError("a mean needs at least one value, all of them finite, in one dimension.")
     if len(values_N) == 1:
         return UNBOUNDED
-    half = _quantile(level, len(values_N) - 1) * float(values_N.std(ddof=1)) / math.sqrt(len(values_N))
+    half = quantile(level, len(values_N) - 1) * float(values_N.std(ddof=1)) / math.sqrt(len(values_N))
     mean = float(values_N.mean())
     return Interval(mean - half, mean + half)
 
@@ -194,7 +194,7 @@ def fieller(
     v = np.asarray(covariance, dtype=np.float64)
     if v.shape != (2, 2) or not np.allclose(v, v.T) or np.linalg.eigvalsh(v).min() < -1e-12 * max(1.0, np.abs(v).max()):
         raise InputError("the covariance of a ratio must be a symmetric, positive (2, 2) array.")
-    squared = _quantile(level, degrees_of_freedom) ** 2
+    squared = quantile(level, degrees_of_freedom) ** 2
     quadratic = denominator**2 - squared * v[1, 1]
     if quadratic <= 0:
         return UNBOUNDED
@@ -260,7 +260,7 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int, level: float) -
     )
 
 
-def _quantile(level: float, degrees_of_freedom: float = math.inf) -> float:
+def quantile(level: float, degrees_of_freedom: float = math.inf) -> float:
     """The two-sided quantile of Student's t, or of the normal for infinite degrees of freedom."""
     if not 0.0 < level < 1.0:
         raise InputError(f"a confidence level of {level} is impossible; it lies between 0 and 1, as 0.95.")

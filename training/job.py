@@ -137,14 +137,14 @@ def _extra_passes(run: Run) -> int:
     return int(bool(run.config.train.beta)) + int(run.model.dtype != torch.float32)
 
 
-def choose(run: Run) -> dict[str, Any]:
-    """The content of `layers.json`: the target of `layer=`, or what its selector chose and why."""
-    num_blocks, layer = len(find_stack(run.model)), run.config.layer.strip()
+def choose(run: Run, layer: str = "") -> dict[str, Any]:
+    """The content of `layers.json`: the target of `layer=` or of another layer, or what its selector chose and why."""
+    num_blocks, layer = len(find_stack(run.model)), (layer or run.config.layer).strip()
     fixed = parse(layer, num_blocks, selectors.names())
     if fixed is not None:
         blocks: list[dict[str, Any]] = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
         selector = fixed.name if fixed.full else "fixed"
-        why = f"layer={run.config.layer} was asked for"
+        why = f"layer={layer} was asked for"
         return {
             "selector": selector,
             "target": fixed.name,

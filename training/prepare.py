@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.starts import WARM, is_made, start_folder, warmstart_command
-from agents.targets import check_installed, parse
+from agents.targets import Target, check_installed, parse
 from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
@@ -74,8 +74,12 @@ class Loaded(NamedTuple):
     dtype: torch.dtype
 
 
-def check(config: RunConfig) -> Inputs:
+def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
     """Resolves model, layer, data and tasks.
+
+    Args:
+        config: the configuration.
+        panel_seed: draws the panel, if another seed than the run's shall.
 
     Raises:
         InputError: one of them cannot be used.
@@ -90,7 +94,8 @@ def check(config: RunConfig) -> Inputs:
     env = train_env()
     model_path = locate_start(config)
     check_layer(config.layer, model_path)
-    panel_env, panel = choose(config.env, config.panel, env.evaluation_split, config.seed, config.panel_tasks)
+    drawn_by = config.seed if panel_seed is None else panel_seed
+    panel_env, panel = choose(config.env, config.panel, env.evaluation_split, drawn_by, config.panel_tasks)
     trained = training_tasks(env, config.seed, config.iterations * config.train.groups)
     check_apart(config, trained, panel, panel_env.keywords)
     tuning, probe = keep_back(env, config.seed, trained, panel.tasks, config.tuning_tasks)
@@ -150,23 +155,52 @@ def check_apart(config: RunConfig, trained: Sequence[str], panel: Panel, options
         )
 
 
-def check_layer(layer: str, model_path: str) -> None:
+def check_layer(layer: str, model_path: str) -> Target | None:
     """Checks `layer=` against the number of blocks that a local model's config.json states.
 
+    Returns:
+        The target; None for a selector, or if the number of blocks is not known before the model is loaded.
+
     Raises:
-        InputError: the model has no such layer.
+        InputError: the model has no such layer, or what training it needs is not installed.
     """
+    num_blocks = _stated_blocks(model_path)
+    if not num_blocks:
+        return None
+    target = parse(layer, num_blocks, selectors.names())
+    if target is not None:
+        check_installed(target)
+    return target
+
+
+def block_count(model_path: str) -> int:
+    """Number of blocks of a model, from its config.json or, if it is not local, from the hub's.
+
+    Raises:
+        InputError: it states none.
+    """
+    count = _stated_blocks(model_path)
+    if not count and not Path(model_path).is_dir():
+        from transformers import AutoConfig
+
+        quiet()
+        settings = AutoConfig.from_pretrained(model_path, trust_remote_code=False)
+        count = int(getattr(settings, "num_hidden_layers", 0))
+    if not count:
+        raise InputError(f"model={model_path}: its config.json states no number of blocks.")
+    return count
+
+
+def _stated_blocks(model_path: str) -> int:
+    """Number of blocks that a local model's config.json states; 0 if there is none."""
     file = Path(model_path) / "config.json"
-    if file.is_file():
-        try:
-            settings = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
-        num_blocks = settings.get("num_hidden_layers", settings.get("n_layer", 0))
-        if num_blocks:
-            target = parse(layer, num_blocks, selectors.names())
-            if target is not None:
-                check_installed(target)
+    if not file.is_file():
+        return 0
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
+    return int(settings.get("num_hidden_layers", settings.get("n_layer", 0)))
 
 
 def load_model(inputs: Inputs) -> Loaded:

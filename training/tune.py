@@ -11,12 +11,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import threading
 import time
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from envs.config_schema import key
 from envs.errors import InputError
 from training import selectors
 from training.config import RunConfig
+from training.executors import run_cells
 from training.folder import CONFIG, STATE, RunFolder
 from training.prepare import check_layer
 
@@ -86,19 +84,15 @@ def main(config: TuneConfig) -> int:
     done = {row["cell"]: row for row in RunFolder(out).rows(CELLS)}
     waiting = [cell for cell in cells if cell.name not in done]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
-    with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        futures = [pool.submit(train_cell, out, cell) for cell in waiting]
-        try:
-            for future in as_completed(futures):
-                row = future.result()
-                RunFolder(out).append(CELLS, [row])
-                done[row["cell"]] = row
-                best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
-                print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
-            print(f"stopped. Finished cells and checkpoints are in {out}; the same command goes on.")
-            return 130
+    try:
+        for row in run_cells(train_cell, [(out, cell) for cell in waiting], config.jobs):
+            RunFolder(out).append(CELLS, [row])
+            done[row["cell"]] = row
+            best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
+            print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
+    except KeyboardInterrupt:
+        print(f"stopped. Finished cells and checkpoints are in {out}; the same command goes on.")
+        return 130
     for line in table_lines([done[cell.name] for cell in cells]):
         print(line)
     return 0
@@ -120,18 +114,6 @@ def open_folder(config: TuneConfig) -> Path:
     elif load(TuneConfig, [f"config={out / CONFIG}"]) != kept:
         raise InputError(f"out={out} holds a search with other settings ({out / CONFIG}). Choose another folder.")
     return out
-
-
-def end_with_parent() -> None:
-    """Has this worker end as soon as the search's own process has, whatever ended that."""
-
-    def watch() -> None:
-        parent = parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_cell(out: Path, cell: Cell) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""How good selectors are, measured by a study that trained every block.
+
+For each selector: the rank correlation (Spearman) between its scores and the blocks' success; the regret of its picks;
+and its cost, the episodes that it played and learned from as a share of those of training every block once. Regret is
+the success of the best block minus that of the pick, both on tasks and seeds that were not used to find the best one:
+the cells are split into halves by task and, where there are two seeds or more, by seed, again and again; the best block
+of one half is looked up in the other. So the best of many noisy blocks is not credited with its luck, and a regret
+below zero can happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from agents.targets import middle
+from evals.studies import Arm, blocks_of
+
+SPLITS = 400
+RANDOM, MIDDLE = "random", "middle"
+
+
+def validate(
+    arms: Mapping[str, Arm], picks: Sequence[Mapping[str, Any]], panel: str, num_blocks: int, episodes: int
+) -> dict[str, dict[str, Any]]:
+    """Compares selectors with a random block and the middle one.
+
+    Args:
+        arms: the study's arms.
+        picks: the selectors' cells: selector, seed, chosen, scores (one a block, or None) and episodes.
+        panel: the panel to judge on.
+        num_blocks: of the model.
+        episodes: what training one arm plays.
+
+    Returns:
+        By selector: "rank_correlation", "regret", "picks" by seed, "cost_share". Empty if no seed has every block.
+    """
+    blocks = blocks_of(arms)
+    seeds = [seed for seed in _seeds(arms, blocks, panel) if all(seed in arms[name].wins[panel] for name in blocks)]
+    if len(blocks) < max(num_blocks, 2) or not seeds:
+        return {}
+    wins_LSN = np.stack([arms[name].matrix(panel, seeds) for name in blocks]).astype(float)
+    regrets_L = block_regrets(wins_LSN)
+    means_L = wins_LSN.mean(axis=(1, 2))
+    result: dict[str, dict[str, Any]] = {
+        RANDOM: {"rank_correlation": None, "regret": float(regrets_L.mean()), "picks": {}, "cost_share": 0.0},
+        MIDDLE: {
+            "rank_correlation": None,
+            "regret": float(regrets_L[middle(len(blocks))[0]]),
+            "picks": {},
+            "cost_share": 0.0,
+        },
+    }
+    for name in sorted({pick["selector"] for pick in picks}):
+        own = [pick for pick in picks if pick["selector"] == name]
+        chosen = {pick["seed"]: pick["chosen"] for pick in own}
+        per_pick = [float(np.mean([regrets_L[blocks.index(str(block))] for block in pick["chosen"]])) for pick in own]
+        result[name] = {
+            "rank_correlation": _correlation(own, means_L),
+            "regret": float(np.mean(per_pick)),
+            "picks": chosen,
+            "cost_share": float(np.mean([pick["episodes"] for pick in own])) / max(episodes * len(blocks), 1),
+        }
+    return result
+
+
+def block_regrets(wins_LSN: NDArray[np.float64], splits: int = SPLITS, seed: int = 0) -> NDArray[np.float64]:
+    """The regret of always picking each block, (L,): cross-fitted, the mean over random halves.
+
+    Args:
+        wins_LSN: success of each block, seed and task, (L, S, N).
+        splits: how many halvings to average.
+        seed: of the halvings.
+    """
+    blocks, seeds, tasks = wins_LSN.shape
+    generator = np.random.default_rng([seed, 0x5717])
+    total_L = np.zeros(blocks)
+    for _ in range(splits):
+        first_tasks = generator.permutation(tasks) < tasks // 2
+        first_seeds = generator.permutation(seeds) < seeds // 2 if seeds > 1 else np.ones(1, dtype=bool)
+        second_seeds = ~first_seeds if seeds > 1 else first_seeds
+        found_L = wins_LSN[:, first_seeds][:, :, first_tasks].mean(axis=(1, 2))
+        judged_L = wins_LSN[:, second_seeds][:, :, ~first_tasks].mean(axis=(1, 2))
+        # Equal blocks share the crown, so that their order does not matter.
+        total_L += judged_L[found_L == found_L.max()].mean() - judged_L
+    return total_L / splits
+
+
+def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, int] | None:
+    """Spearman's correlation between two studies' success by relative depth: rho, p and the number of blocks.
+
+    Studies of equally many blocks are compared block by block; None for fewer than three common blocks.
+    """
+    common = sorted(set(first) & set(second), key=int)
+    if len(common) < 3:
+        return None
+    found = stats.spearmanr([first[name] for name in common], [second[name] for name in common])
+    return float(found.statistic), float(found.pvalue), len(common)
+
+
+def _seeds(arms: Mapping[str, Arm], blocks: Sequence[str], panel: str) -> list[int]:
+    return sorted({seed for name in blocks for seed in arms[name].wins.get(panel, {})})
+
+
+def _correlation(picks: Sequence[Mapping[str, Any]], means_L: NDArray[np.float64]) -> float | None:
+    """Mean over seeds of the rank correlation between scores and success; None if the selector does not score."""
+    found = []
+    for pick in picks:
+        scores = pick["scores"]
+        if scores is None or any(score is None for score in scores) or len(scores) != len(means_L):
+            return None
+        if len(set(scores)) < 2 or len(set(means_L.tolist())) < 2:
+            return None
+        found.append(float(stats.spearmanr(scores, means_L).statistic))
+    return float(np.mean(found)) if found else None

@@ -1,0 +1,112 @@
+"""`python -m evals.study folder=DIR`: reads a layer-contribution study again, and compares it with others.
+
+Builds `study.json`, the plot `contribution.svg` and the plain-language reading from the cells that `training.sweep`
+wrote. With against=DIR,DIR it also prints how far the studies rank the blocks alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from envs.command import run_command
+from envs.config_schema import key
+from envs.errors import InputError
+from evals.folder import Folder
+from evals.selector_validation import rank_correlation, validate
+from evals.studies import arms_of, build, read_cells
+from evals.study_chart import chart
+from evals.study_reading import reading
+
+FACTS, STUDY, PLOT = "facts.json", "study.json", "contribution.svg"
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Keys of `evals.study`."""
+
+    folder: str = key("", "the study's folder, as training.sweep wrote it")
+    against: str = key("", "other studies' folders to compare ranks with, separated by commas")
+
+
+def main(config: StudyConfig) -> int:
+    """Runs the command."""
+    if not config.folder:
+        raise InputError("folder= is needed: the folder of a study, as training.sweep wrote it.")
+    for line in write(Path(config.folder)):
+        print(line)
+    others = [Path(part.strip()) for part in config.against.split(",") if part.strip()]
+    for line in agreement([Path(config.folder), *others]):
+        print(line)
+    return 0
+
+
+def write(path: Path) -> list[str]:
+    """Builds the study's files from its cells.
+
+    Returns:
+        The reading, line by line.
+
+    Raises:
+        InputError: the folder holds no study.
+    """
+    folder = Folder(path)
+    facts = folder.read_json(FACTS)
+    if facts is None:
+        raise InputError(f"{path} holds no study: it has no {FACTS}.")
+    content = load(path, facts)
+    folder.write_json(STUDY, content)
+    panel = next(iter(content["panels"]), None)
+    if panel is not None:
+        folder.write_text(PLOT, chart(content, panel))
+    return content["reading"] if panel is not None else ["No arm has been scored yet."]
+
+
+def load(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Builds the content of `study.json` from a folder's cells."""
+    rows = read_cells(path)
+    content = build(facts, rows)
+    picks = [row for row in rows if "chosen" in row]
+    arms = arms_of(rows)
+    panel = next(iter(content["panels"]), None)
+    judged = validate(arms, picks, panel, facts["blocks"], facts["episodes"]) if panel is not None else {}
+    content["selectors"] = judged
+    content["reading"] = reading(content)
+    return content
+
+
+def agreement(folders: Sequence[Path]) -> list[str]:
+    """How far studies rank the blocks alike, one line a pair (Spearman, on each study's first panel)."""
+    studies = []
+    for path in folders:
+        content = Folder(path).read_json(STUDY)
+        if content is None:
+            raise InputError(f"{path} has no {STUDY}: python -m evals.study folder={path}")
+        studies.append((path.name, _means(content)))
+    lines = []
+    for (first, one), (second, other) in combinations(studies, 2):
+        found = rank_correlation(one, other)
+        if found is None:
+            lines.append(f"{first} and {second} have fewer than three blocks in common: ranks are not compared.")
+            continue
+        rho, p, count = found
+        lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p:.2g}).")
+    return lines
+
+
+def _means(content: Mapping[str, Any]) -> dict[str, float]:
+    """Mean success of each block on the first panel."""
+    panel = next(iter(content["panels"]))
+    return {
+        name: sum(arm["success"][panel]) / len(arm["success"][panel])
+        for name, arm in content["arms"].items()
+        if name.isdecimal() and arm["success"].get(panel)
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("python -m evals.study", StudyConfig, main, description="Reads and compares layer studies."))

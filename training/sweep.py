@@ -1,0 +1,410 @@
+"""`python -m training.sweep env=alfworld layers=all seeds=0,1,2,3,4`: the layer-contribution study.
+
+Trains every block alone, everything, and LoRA on one block, from the same start on the same tasks, once a seed, and
+scores each on one common panel (arXiv 2607.01232, C(k) = (S_k - S_base) / (S_full - S_base)). Every selector is asked
+at the same starts, so that its picks can be judged by what the study found.
+
+Each cell is a small file in `cells/` of the folder `out=`, written once and never computed again: an interrupted study
+goes on where it was, on any machine that has these files. What lies between is in `work/` and may be deleted. Every
+state of the folder is a study: seeds are the outer loop, and base, everything and the middle block come first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from agents.starts import locate
+from agents.targets import middle
+from envs.command import run_command
+from envs.config import load, save
+from envs.config_schema import key
+from envs.errors import InputError
+from envs.pool import place
+from evals import study
+from evals.folder import Folder
+from evals.studies import BASE, CELLS, FULL, read_cells
+from training import selectors
+from training.config import RunConfig
+from training.executors import check as check_executor
+from training.executors import run_cells
+from training.folder import CONFIG, RunFolder
+from training.prepare import block_count, check_layer, make_start
+from training.tune import CELLS as RATE_CELLS
+
+if TYPE_CHECKING:
+    from evals.panels import Panel
+    from training.arms import Run
+
+WORK = "work"
+
+
+@dataclass(frozen=True)
+class SweepConfig(RunConfig):
+    """Keys of the study, beside those of the main job, of which layer, compare and resume have no effect."""
+
+    layers: str = key("all", "the blocks to train alone: all, or numbers and ranges such as 0,3-5")
+    seeds: str = key("0,1,2,3,4", "the seeds of training, separated by commas")
+    full: bool = key(True, "whether to train everything as well, which contributions need")
+    lora: str = key("middle", "the block that LoRA adapters are trained on; empty for none")
+    selectors: str = key("all", "the selectors to judge: all, none, or names separated by commas")
+    panels: str = key("", "further fixed panels to score on, separated by commas, such as alfworld_valid_seen")
+    panel_data: str = key("", "the data of those panels, where they are not in env.data")
+    rates: str = key(
+        "", "the folder of a search by training.tune, whose best rate of each target is taken; empty takes train.*"
+    )
+    jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
+    executor: Literal["local", "ray"] = key("local", "where: in processes here, or on a Ray cluster")
+    plan: bool = key(False, "say what the study would cost, and end")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work of the study.
+
+    Attributes:
+        kind: "arm" trains and scores, "selector" asks a selector.
+        name: the arm, as `layer=` writes it, or the selector.
+        seed: of training.
+        rate: the learning rate of an arm.
+    """
+
+    kind: str
+    name: str
+    seed: int
+    rate: float = 0.0
+
+    @property
+    def file(self) -> str:
+        """Its file's name without the ending."""
+        what = self.name if self.kind == "arm" else f"select-{self.name}"
+        return f"{what.replace(':', '_')}-seed{self.seed}"
+
+
+def main(config: SweepConfig) -> int:
+    """Runs the command."""
+    check_executor(config.executor)
+    make_start(config)
+    cells = cells_of(config)
+    out = open_folder(config)
+    waiting = [cell for cell in cells if not (out / CELLS / f"{cell.file}.json").is_file()]
+    print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done: {out}")
+    if waiting:
+        seconds = cost_of(config, out, waiting)
+        print(
+            f"the others take about {sum(seconds) / 3600 / config.jobs:.1f} h with jobs={config.jobs} "
+            f"({sum(seconds) / len(seconds):.0f} s a cell on one thread)",
+            flush=True,
+        )
+    if config.plan:
+        return 0
+    started, done = time.perf_counter(), 0
+    (out / WORK).mkdir(exist_ok=True)
+    save(config, out / WORK / CONFIG)
+    settings = (out / WORK / CONFIG).read_text(encoding="utf-8")
+    calls = [(settings, cell, str(out.resolve() / WORK)) for cell in waiting]
+    try:
+        for row in run_cells(compute, calls, config.jobs, config.executor):
+            Folder(out / CELLS).write_json(f"{row['cell']}.json", row)
+            done += 1
+            left = (time.perf_counter() - started) / done * (len(waiting) - done)
+            print(f"{row['cell']}: {_line(row)} ({done} of {len(waiting)}, {left / 60:.0f} min left)", flush=True)
+            study.write(out)
+    except KeyboardInterrupt:
+        print(f"stopped. Finished cells are in {out / CELLS}; the same command goes on.")
+        return 130
+    for line in study.write(out):
+        print(line)
+    return 0
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    if "panels" not in row:
+        return f"picks {','.join(map(str, row['chosen']))} in {row['cost']['seconds']:.0f} s"
+    marks = {name: panel["wins"].count("1") / len(panel["wins"]) for name, panel in row["panels"].items()}
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in marks.items())
+    return f"{scores} in {row['cost']['seconds']:.0f} s"
+
+
+def cells_of(config: SweepConfig) -> list[Cell]:
+    """All cells: seeds outermost; in each base, everything and the middle block first.
+
+    Raises:
+        InputError: a key names no seed, block or selector.
+    """
+    try:
+        seeds = [int(seed) for seed in config.seeds.split(",")]
+    except ValueError as error:
+        raise InputError(f"seeds= are whole numbers separated by commas ({error}).") from None
+    model_path = locate(config.model.path, config.env)
+    num_blocks = block_count(model_path)
+    target = check_layer(f"0-{num_blocks - 1}" if config.layers.strip() == "all" else config.layers, model_path)
+    if target is None or target.name != ",".join(map(str, target.indices)):
+        raise InputError(f"layers={config.layers}: a study trains whole blocks, such as all, 0,3 or 2-5.")
+    center = middle(num_blocks)[0]
+    blocks = sorted(target.indices, key=lambda index: (index != center, index))
+    arms = [BASE, *([FULL] if config.full else []), *map(str, blocks[:1])]
+    if config.lora:
+        lora = check_layer(f"lora:{config.lora}", model_path)
+        assert lora is not None
+        arms.append(lora.name)
+    arms += map(str, blocks[1:])
+    rates = rates_of(config, num_blocks)
+    asked = _selectors(config)
+    return [
+        cell
+        for seed in seeds
+        for cell in (
+            *(Cell("arm", arm, seed, rates(arm)) for arm in arms),
+            *(Cell("selector", name, seed) for name in asked),
+        )
+    ]
+
+
+def _selectors(config: SweepConfig) -> list[str]:
+    given = config.selectors.strip()
+    names = [name for name in selectors.names() if name != "random"]
+    if given == "all":
+        return names
+    asked = [] if given in ("", "none") else [name.strip() for name in given.split(",")]
+    for name in asked:
+        selectors.find(name)
+    return asked
+
+
+def rates_of(config: SweepConfig, num_blocks: int) -> Any:  # noqa: ANN401 - a function of an arm's name
+    """Returns what gives an arm's learning rate.
+
+    A search may have rates for the first, the middle and the last block, for everything and for LoRA; blocks between
+    take the middle's.
+
+    Raises:
+        InputError: the search's folder has none, or none for the middle block or everything.
+    """
+    train = config.train
+    if not config.rates:
+        return lambda arm: train.full_learning_rate if arm == FULL else 0.0 if arm == BASE else train.learning_rate
+    found: dict[str, dict[float, list[float]]] = {}
+    for row in RunFolder(Path(config.rates)).rows(RATE_CELLS):
+        found.setdefault(row["target"], {}).setdefault(row["rate"], []).append(row["success"])
+    best = {
+        target: max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
+        for target, by_rate in found.items()
+    }
+    center = str(middle(num_blocks)[0])
+    best = {{"middle": center, "last": str(num_blocks - 1)}.get(target, target): rate for target, rate in best.items()}
+    missing = [name for name in (center, *([FULL] if config.full else [])) if name not in best]
+    if missing:
+        raise InputError(
+            f"rates={config.rates} holds no search for {missing[0]}. Search with training.tune targets=..."
+        )
+    lora = next((rate for target, rate in best.items() if target.startswith("lora:")), best[center])
+
+    def rate(arm: str) -> float:
+        return 0.0 if arm == BASE else best.get(arm, lora if arm.startswith("lora:") else best[center])
+
+    return rate
+
+
+def open_folder(config: SweepConfig) -> Path:
+    """Makes the study's folder, or opens it to go on.
+
+    Raises:
+        InputError: it holds something else, or a study with other settings.
+    """
+    out = Path(config.out or f"runs/sweep-{config.env.name}")
+    kept = portable(config)
+    if not (out / CONFIG).is_file():
+        RunFolder.check(out)
+        out.mkdir(parents=True, exist_ok=True)
+        Folder(out).write_json(study.FACTS, _facts(config))
+        save(kept, out / CONFIG)
+    elif load(SweepConfig, [f"config={out / CONFIG}"]) != kept:
+        raise InputError(f"out={out} holds a study with other settings ({out / CONFIG}). Choose another folder.")
+    (out / CELLS).mkdir(exist_ok=True)
+    return out
+
+
+def _facts(config: SweepConfig) -> dict[str, Any]:
+    """What a study says about itself."""
+    settings = json.loads((Path(locate(config.model.path, config.env)) / "config.json").read_text(encoding="utf-8"))
+    return {
+        "env": config.env.name,
+        "model": config.model.name,
+        "family": settings.get("model_type", "unknown"),
+        "algorithm": config.algorithm.name,
+        "blocks": block_count(locate(config.model.path, config.env)),
+        "iterations": config.iterations,
+        "episodes": config.iterations * config.train.groups * config.train.group_size,
+    }
+
+
+def portable(config: SweepConfig) -> SweepConfig:
+    """The configuration without what may differ between machines that continue the same study."""
+    env = config.env
+    data = str(getattr(env, "data", ""))
+    if data not in ("", "generated"):
+        # The panels' hashes hold the tasks fast wherever the data lies.
+        env = replace(env, data="")
+    # What is trained may be extended; what every cell shares may not change.
+    asked: dict[str, Any] = {"layers": "", "seeds": "", "full": True, "lora": "", "selectors": "", "rates": ""}
+    where: dict[str, Any] = {"out": "", "jobs": 1, "executor": "local", "plan": False, "panel_data": ""}
+    return replace(config, env=env, **asked, **where)
+
+
+def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
+    """Computes one cell on one thread, or goes on with it where a checkpoint of it lies in the work folder.
+
+    Args:
+        settings: the study's configuration as YAML.
+        cell: which one.
+        work: folder for what lies between.
+
+    Returns:
+        The cell's row, for JSON.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    from evals.stopping import StoppedError
+    from training.prepare import check, load_model, open_run
+
+    torch.set_num_threads(1)
+    folder = RunFolder(Path(work) / cell.file)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_text(CONFIG, settings)
+    config = load(SweepConfig, [f"config={folder / CONFIG}"])
+    rates = replace(config.train, learning_rate=cell.rate, full_learning_rate=cell.rate)
+    started = time.perf_counter()
+    inputs = check(replace(config, seed=cell.seed, train=rates if cell.rate else config.train), config.seed)
+    run = open_run(inputs, load_model(inputs), folder, echo=False)
+    try:
+        with run.pool, run.stop.listening():
+            row = _arm(run, cell) if cell.kind == "arm" else _pick(run, cell)
+    except StoppedError:
+        raise KeyboardInterrupt from None
+    shutil.rmtree(folder.path, ignore_errors=True)
+    row["cost"] = {"seconds": time.perf_counter() - started} | row["cost"]
+    return {"cell": cell.file, "seed": cell.seed} | row
+
+
+def _arm(run: Run, cell: Cell) -> dict[str, Any]:
+    """Trains an arm and scores it on all panels, at the temperature that is best on its tuning tasks."""
+    from agents.blocks import find_stack
+    from agents.deltas import base_fingerprint
+    from agents.targets import parse
+    from evals.panels import choose
+    from evals.scoring import play, wins
+    from training.arms import evaluate, train
+
+    config = run.config
+    assert isinstance(config, SweepConfig)
+    base_sha256, trained = base_fingerprint(run.model), dict[str, Any]()
+    if cell.name != BASE:
+        target = parse(cell.name, len(find_stack(run.model)))
+        assert target is not None
+        trained = train(run, cell.name, target)
+    evaluation = evaluate(run, cell.name)
+    panels = {run.panel.name: _panel(run.panel, evaluation["wins"])}
+    for name in filter(None, (part.strip() for part in config.panels.split(","))):
+        env = replace(config.env, data=config.panel_data) if config.panel_data else config.env
+        make, panel = choose(env, name, "", config.seed, 1)
+        placed = place(config.env.name, make.keywords, run.pool)
+        episodes = play(placed, run.policy(evaluation["temperature"], cell.name), panel, config.seed, stop=run.stop)
+        run.stop.check()
+        panels[name] = _panel(panel, wins(episodes))
+    history = trained.get("history", [])
+    return {
+        "arm": cell.name,
+        "learning_rate": cell.rate or None,
+        "base_sha256": base_sha256,
+        "trained_parameters": trained.get("trained_parameters", 0),
+        "temperature": evaluation["temperature"],
+        "tuning": evaluation["tuning"],
+        "training_success": [round(row["success"], 4) for row in history],
+        "episodes": len(history) * config.train.groups * config.train.group_size,
+        "panels": panels,
+        "cost": {"update_seconds": sum(row["cost"]["update_seconds"] for row in history)},
+    }
+
+
+def _panel(panel: Panel, won: Iterable[Any]) -> dict[str, Any]:
+    return {**panel.as_json(), "wins": "".join("1" if one else "0" for one in won)}
+
+
+def _pick(run: Run, cell: Cell) -> dict[str, Any]:
+    """Asks a selector what it would train from the same start with the same seed."""
+    from training.job import choose
+
+    choice = choose(run, cell.name)
+    return {
+        "selector": cell.name,
+        "target": choice["target"],
+        "chosen": choice["chosen"],
+        "scores": [block["score"] for block in choice["blocks"]],
+        "details": [block["details"] for block in choice["blocks"]],
+        "why": choice["why"],
+        "episodes": choice["cost"].get("episodes", 0),
+        "cost": {"seconds": choice["cost"]["seconds"]},
+    }
+
+
+def cost_of(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> list[float]:
+    """Seconds that each cell takes on one thread: the mean of those done, else from one iteration played here."""
+    seconds: dict[str, list[float]] = {}
+    for row in read_cells(out) if any((out / CELLS).glob("*.json")) else []:
+        seconds.setdefault(_sort(row.get("arm", "")), []).append(row["cost"]["seconds"])
+    means = {name: sum(values) / len(values) for name, values in seconds.items()}
+    if "trained" not in means:
+        means = _trial(config) | means
+    kinds = [_sort(cell.name if cell.kind == "arm" else "") for cell in waiting]
+    return [means.get(kind, means["selector"]) for kind in kinds]
+
+
+def _sort(arm: str) -> str:
+    return "selector" if not arm else BASE if arm == BASE else "trained"
+
+
+def _trial(config: SweepConfig) -> dict[str, float]:
+    """Plays and learns one iteration of the middle block; extrapolates."""
+    import torch
+
+    from agents.targets import parse
+    from training.arms import train
+    from training.prepare import check, load_model, open_run
+
+    print("one iteration of the middle block is timed to tell the cost", flush=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="keystone-sweep-") as scratch:
+        inputs = check(replace(config, iterations=1))
+        run = open_run(inputs, load_model(inputs), RunFolder(Path(scratch)), echo=False)
+        target = parse("middle", block_count(inputs.model_path))
+        assert target is not None
+        with run.pool:
+            (row,) = train(run, "middle", target)["history"]
+        scored = 3 * len(run.tuning.tasks) + len(run.panel.tasks)
+    torch.set_num_threads(threads)
+    episode = row["cost"]["rollout_seconds"] / (config.train.groups * config.train.group_size)
+    evaluation = scored * episode
+    training = config.iterations * (row["cost"]["rollout_seconds"] + row["cost"]["update_seconds"])
+    return {"trained": training + evaluation, BASE: evaluation, "selector": 2 * row["cost"]["seconds"]}
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            "python -m training.sweep",
+            SweepConfig,
+            main,
+            description="Studies what training each block alone contributes.",
+        )
+    )
