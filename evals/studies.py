@@ -1,14 +1,14 @@
 """From the cells of a layer-contribution study to `study.json`: success, differences and contributions with intervals.
 
 A cell is one arm trained with one seed and scored task by task on the study's panels; all cells share the start, the
-panels and, seed by seed, the training tasks. Arms are "base", "full", "lora:K" and the blocks' numbers. With d the mean
-over seeds of a difference between two arms on the same tasks, its variance is taken as
+panels and, seed by seed, the training tasks. Arms are "base", "full", "lora:K" and the blocks' numbers. A difference d
+between two arms is the mean over seeds and tasks of their paired differences; the half width of its interval is
 
-    (variance of d between seeds) / S + (variance between tasks of the mean over seeds) / N
+    sqrt( t^2 (variance of d between seeds) / S  +  z^2 (variance between tasks of the mean over seeds) / N )
 
-and its interval uses Student's t with S - 1 degrees of freedom, for a lone seed the normal's quantile and the tasks'
-part alone. What seeds and tasks share is counted twice, so intervals are rather wide than narrow. The contribution is a
-ratio of two such differences: Fieller's interval with the covariance of the same two parts. Nothing is resampled.
+with Student's t of S - 1 degrees of freedom and the normal's z; a lone seed has the second part alone. What seeds and
+tasks share is counted twice, so intervals are rather wide than narrow. The contribution is a ratio of two such
+differences: Fieller's interval with the covariance of the same two parts. Nothing is resampled.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def difference(first: Arm, second: Arm, panel: str, level: float = LEVEL) -> Est
     if not seeds:
         return None
     gaps_SN = first.matrix(panel, seeds).astype(float) - second.matrix(panel, seeds)
-    value, variance = float(gaps_SN.mean()), float(_covariance(gaps_SN[None])[0, 0])
-    half = quantile(level, _freedom(len(seeds))) * math.sqrt(variance)
+    value, variance = float(gaps_SN.mean()), float(_covariance(gaps_SN[None], level)[0, 0])
+    half = quantile(level) * math.sqrt(variance)
     return Estimate(value, Interval(value - half, value + half), len(seeds))
 
 
@@ -148,7 +148,7 @@ def contribution(base: Arm, layer: Arm, full: Arm, panel: str, level: float = LE
     base_SN = base.matrix(panel, seeds).astype(float)
     gaps_2SN = np.stack([arm.matrix(panel, seeds) - base_SN for arm in (layer, full)])
     numerator, denominator = gaps_2SN.mean(axis=(1, 2)).tolist()
-    interval = fieller(numerator, denominator, _covariance(gaps_2SN), level, _freedom(len(seeds)))
+    interval = fieller(numerator, denominator, _covariance(gaps_2SN, level), level)
     return {"value": numerator / denominator, "interval": interval.to_json(), "why_null": None}
 
 
@@ -157,22 +157,22 @@ def success(arm: Arm, panel: str, level: float = LEVEL) -> Interval:
     wins_SN = arm.matrix(panel, sorted(arm.wins[panel])).astype(float)
     if len(wins_SN) == 1:
         return wilson(int(wins_SN.sum()), wins_SN.shape[1], level)
-    half = quantile(level, _freedom(len(wins_SN))) * math.sqrt(float(_covariance(wins_SN[None])[0, 0]))
+    half = quantile(level) * math.sqrt(float(_covariance(wins_SN[None], level)[0, 0]))
     mean = float(wins_SN.mean())
     return Interval(max(mean - half, 0.0), min(mean + half, 1.0))
 
 
-def _covariance(values_KSN: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariance of K means over seeds and tasks, (K, K)."""
+def _covariance(values_KSN: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Covariance of K means over seeds and tasks, (K, K), to be used with the normal's quantile.
+
+    The part between seeds is scaled up by as much as Student's quantile exceeds the normal's.
+    """
     _, seeds, tasks = values_KSN.shape
-    by_task = np.atleast_2d(np.cov(values_KSN.mean(axis=1))) / tasks if tasks > 1 else np.zeros((1, 1))
+    by_task: NDArray[np.float64] = np.atleast_2d(np.cov(values_KSN.mean(axis=1))) / tasks
     if seeds == 1:
         return by_task
-    return np.asarray(np.atleast_2d(np.cov(values_KSN.mean(axis=2))) / seeds + by_task)
-
-
-def _freedom(seeds: int) -> float:
-    return math.inf if seeds == 1 else seeds - 1
+    scale = (quantile(level, seeds - 1) / quantile(level)) ** 2
+    return np.asarray(scale * np.atleast_2d(np.cov(values_KSN.mean(axis=2))) / seeds + by_task)
 
 
 def build(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _contrast(arms: Mapping[str, Arm], panel: str, num_blocks: int) -> dict[str,
         for within in (True, False)
     )
     gaps_SN = inner - outer
-    half_width = quantile(LEVEL, _freedom(len(seeds))) * math.sqrt(float(_covariance(gaps_SN[None])[0, 0]))
+    half_width = quantile(LEVEL) * math.sqrt(float(_covariance(gaps_SN[None], LEVEL)[0, 0]))
     value = float(gaps_SN.mean())
     return {"difference": value, "interval": [value - half_width, value + half_width], "seeds": len(seeds)}
 

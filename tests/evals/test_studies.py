@@ -1,0 +1,238 @@
+"""Studies: intervals that cover, contributions only where they are earned, selectors judged on unused halves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import InputError
+from evals import study
+from evals.selector_validation import block_regrets, rank_correlation, validate
+from evals.statistics import contribution as of_one_seed
+from evals.statistics import fieller
+from evals.studies import arms_of, build, contribution, difference, read_cells
+from evals.study_chart import chart
+from evals.study_reading import reading
+
+PANEL = "rooms"
+FACTS = {"env": "alfworld", "model": "tiny", "family": "qwen3", "algorithm": "gigpo", "blocks": 4, "episodes": 1000}
+
+
+def cell(arm: str, seed: int, wins: np.ndarray[Any, Any], seconds: float = 1.0) -> dict[str, Any]:
+    panel = {"name": PANEL, "tasks": len(wins), "sha256": "f" * 64, "wins": "".join("01"[int(one)] for one in wins)}
+    return {
+        "cell": f"{arm}-seed{seed}",
+        "arm": arm,
+        "seed": seed,
+        "learning_rate": None if arm == "base" else 1e-3,
+        "panels": {PANEL: panel},
+        "episodes": 1000,
+        "cost": {"seconds": seconds},
+    }
+
+
+def cells(rates: dict[str, float], seeds: int = 3, tasks: int = 400, spread: float = 0.0) -> list[dict[str, Any]]:
+    """Arms that win each task with a probability of their own, some seeds better than others."""
+    draw = np.random.default_rng(7)
+    hardness = draw.random(tasks)
+    return [
+        cell(arm, seed, hardness < rate + spread * draw.normal())
+        for arm, rate in rates.items()
+        for seed in range(seeds)
+    ]
+
+
+def pick(selector: str, seed: int, chosen: int, scores: list[float] | None) -> dict[str, Any]:
+    return {
+        "cell": f"select-{selector}-seed{seed}",
+        "selector": selector,
+        "seed": seed,
+        "chosen": [chosen],
+        "scores": scores,
+        "episodes": 200,
+        "cost": {"seconds": 3.0},
+    }
+
+
+RATES = {"base": 0.3, "full": 0.6, "0": 0.35, "1": 0.5, "2": 0.55, "3": 0.4, "lora:1": 0.5}
+
+
+def test_a_study_has_the_documented_keys():
+    content = build(FACTS, cells(RATES, spread=0.01))
+    assert content["seeds"] == [0, 1, 2]
+    assert content["panels"] == {PANEL: {"tasks": 400, "sha256": "f" * 64}}
+    assert list(content["arms"]) == ["base", "0", "1", "2", "3", "full", "lora:1"]
+    for arm in content["arms"].values():
+        assert {"learning_rate", "success", "interval"} <= arm.keys()
+        assert len(arm["success"][PANEL]) == 3
+        low, high = arm["interval"][PANEL]
+        assert low <= np.mean(arm["success"][PANEL]) <= high
+    assert set(content["contribution"][PANEL]) == {"0", "1", "2", "3", "lora:1"}
+    best = content["contribution"][PANEL]["2"]
+    assert best["value"] == pytest.approx(5 / 6, abs=0.15)
+    assert best["interval"][0] < best["value"] < best["interval"][1]
+    assert content["differences"][PANEL]["2"]["minus_base"]["interval"][0] > 0
+    assert "minus_full" not in content["differences"][PANEL]["full"]
+    assert json.loads(json.dumps(content, allow_nan=False)) is not None
+
+
+def test_a_contribution_needs_a_clear_gain():
+    arms = arms_of(cells(RATES | {"full": 0.33}, spread=0.0))
+    found = contribution(arms["base"], arms["2"], arms["full"], PANEL)
+    assert found["value"] is None
+    assert "a contribution needs a lower bound above 5 points" in found["why_null"]
+    # The difference is stated all the same.
+    assert difference(arms["2"], arms["base"], PANEL) is not None
+
+
+def test_one_seed_gives_the_panels_own_interval():
+    draw = np.random.default_rng(0)
+    base, layer, full = (draw.random(300) < rate for rate in (0.3, 0.5, 0.6))
+    arms = arms_of([cell("base", 0, base), cell("1", 0, layer), cell("full", 0, full)])
+    found, expected = contribution(arms["base"], arms["1"], arms["full"], PANEL), of_one_seed(base, layer, full)
+    assert found["value"] == pytest.approx(expected.value)
+    gaps = np.stack([layer, full]).astype(float) - base
+    interval = fieller(*gaps.mean(axis=1).tolist(), np.cov(gaps) / 300, 0.95, math.inf)
+    assert found["interval"] == pytest.approx(list(interval))
+
+
+def test_intervals_cover_what_seeds_and_tasks_hide():
+    """400 studies of 4 seeds and 150 tasks, with a spread between seeds: 95 % intervals hold the truth so often."""
+    draw, held = np.random.default_rng(3), 0
+    for _ in range(400):
+        rows = []
+        hardness = draw.random(150)
+        for seed in range(4):
+            rows.append(cell("base", seed, hardness < 0.4))
+            rows.append(cell("1", seed, draw.random(150) < np.clip(0.5 + 0.05 * draw.normal(), 0, 1)))
+        arms = arms_of(rows)
+        found = difference(arms["1"], arms["base"], PANEL)
+        assert found is not None
+        held += found.interval.low <= 0.1 <= found.interval.high
+    assert 0.93 <= held / 400 <= 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 5), st.integers(1, 4), st.integers(4, 30), st.integers(0, 1000))
+def test_regrets_sum_to_what_the_best_is_worth(blocks: int, seeds: int, tasks: int, number: int):
+    wins = (np.random.default_rng(number).random((blocks, seeds, tasks)) < 0.5).astype(float)
+    regrets = block_regrets(wins, 20)
+    assert regrets.shape == (blocks,)
+    assert np.abs(regrets).max() <= 1
+    # Renaming the blocks renames their regrets.
+    order = np.random.default_rng(number).permutation(blocks)
+    np.testing.assert_allclose(block_regrets(wins[order], 20), regrets[order], atol=1e-12)
+
+
+def test_regret_does_not_reward_luck():
+    """Of blocks that are all alike, the luckiest has no head start over the others on unused halves."""
+    draw = np.random.default_rng(1)
+    regrets = [np.abs(block_regrets((draw.random((8, 3, 300)) < 0.5).astype(float), 50)).max() for _ in range(20)]
+    spreads = [np.ptp((draw.random((8, 3, 300)) < 0.5).mean(axis=(1, 2))) for _ in range(20)]
+    assert np.mean(regrets) < np.mean(spreads)
+
+
+def test_a_clearly_best_block_costs_the_others_their_gap():
+    hardness = np.random.default_rng(5).random(2000)
+    wins = np.stack([np.stack([hardness < rate] * 2) for rate in (0.3, 0.7, 0.5)]).astype(float)
+    np.testing.assert_allclose(block_regrets(wins), [0.4, 0.0, 0.2], atol=0.03)
+
+
+def test_selectors_are_judged_by_regret_ranks_and_cost():
+    rows = cells(RATES)
+    picks = [pick("sharp", seed, 2, [0.1, 0.6, 0.9, 0.3]) for seed in range(3)]
+    picks += [pick("blunt", seed, 0, None) for seed in range(3)]
+    judged = validate(arms_of(rows), picks, PANEL, 4, 1000)
+    assert judged["sharp"]["rank_correlation"] == pytest.approx(1.0)
+    assert judged["sharp"]["regret"] == pytest.approx(0.0, abs=0.02)
+    assert judged["blunt"]["regret"] == pytest.approx(0.2, abs=0.05)
+    assert judged["blunt"]["rank_correlation"] is None
+    assert judged["sharp"]["cost_share"] == pytest.approx(200 / 4000)
+    assert judged["sharp"]["picks"] == {0: [2], 1: [2], 2: [2]}
+    assert 0 < judged["random"]["regret"] < judged["blunt"]["regret"]
+    assert judged["middle"]["regret"] == pytest.approx(0.05, abs=0.04)
+    assert validate(arms_of([row for row in rows if row["arm"] != "3"]), picks, PANEL, 4, 1000) == {}
+
+
+def test_ranks_are_compared_block_by_block():
+    assert rank_correlation({"0": 1, "1": 2, "2": 3}, {"0": 10, "1": 20, "2": 30, "9": 0}) == pytest.approx(
+        (1.0, 0.0, 3)
+    )
+    assert rank_correlation({"0": 1, "1": 2}, {"0": 1, "1": 2}) is None
+
+
+def test_cells_of_different_tasks_are_not_paired():
+    rows = cells(RATES)
+    rows[0]["panels"][PANEL]["sha256"] = "0" * 64
+    with pytest.raises(InputError, match="cells played different tasks under the name rooms"):
+        build(FACTS, rows)
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    (folder / "cells").mkdir(parents=True)
+    (folder / "facts.json").write_text(json.dumps(FACTS))
+    for row in rows:
+        (folder / "cells" / f"{row['cell'].replace(':', '_')}.json").write_text(json.dumps(row))
+    return folder
+
+
+def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first = write(
+        tmp_path / "one", [*cells(RATES), *(pick("sharp", seed, 2, [0.1, 0.6, 0.9, 0.3]) for seed in range(3))]
+    )
+    second = write(tmp_path / "two", cells(RATES | {"0": 0.6, "2": 0.3}))
+    study.write(second)
+    assert study.main(study.StudyConfig(str(first), str(second))) == 0
+    said = capsys.readouterr().out
+    for part in (
+        "The base policy solves 29.8 % (25.3 to 34.2, 3 seeds).",
+        "Of single blocks, 2 is best with 5",
+        "Clearly above the base: 0, 1, 2, 3",
+        "The middle half of the blocks reaches",
+        "That middle blocks do best is established here.",
+        "Contributions C (0 is the base, 1 training everything): 0: 0.",
+        "LoRA on block 1 reaches",
+        "sharp: regret +0.0, rank correlation with success +1.00, cost 5.0 % of training every block",
+        "Ranks of 4 blocks in one and two: Spearman",
+    ):
+        assert part in said
+    assert json.loads((first / "study.json").read_text())["selectors"]["sharp"]["rank_correlation"] == pytest.approx(1)
+    assert read_cells(first)
+    drawn = ElementTree.parse(first / "contribution.svg").getroot()
+    assert drawn.tag.endswith("svg")
+
+
+def test_an_unfinished_study_claims_nothing():
+    some = {name: RATES[name] for name in ("base", "1")}
+    content = build(FACTS, cells(some, seeds=1)) | {"selectors": {}}
+    said = "\n".join(reading(content))
+    assert "1 of 4 blocks have been trained so far." in said
+    assert "Selectors can be judged once every block has been trained" in said
+    assert "established" not in said
+    assert "Contributions" not in said
+    nothing = build(FACTS, cells({"base": 0.3}, seeds=1)) | {"selectors": {}}
+    assert "No block has been trained yet." in reading(nothing)
+    ElementTree.fromstring(chart(nothing, PANEL))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cell": "x"}', '{"cell": "x", "seed": 0, "cost": {}}'])
+def test_what_is_no_cell_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "x.json").write_text(content)
+    with pytest.raises(InputError, match="is not a cell of a study"):
+        read_cells(tmp_path)
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="holds no study"):
+        study.write(tmp_path)
+    with pytest.raises(InputError, match="folder= is needed"):
+        study.main(study.StudyConfig())

@@ -1,0 +1,209 @@
+"""The cells of a layer-contribution study: one arm trained and scored, or one selector asked, with one seed.
+
+A cell needs the study's settings alone, so that it can be computed anywhere; `training.sweep` says which there are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from envs.config import load
+from envs.config_schema import key
+from envs.pool import place
+from evals.studies import BASE, CELLS, read_cells
+from training.config import RunConfig
+from training.folder import CONFIG, RunFolder
+from training.prepare import block_count
+
+if TYPE_CHECKING:
+    from evals.panels import Panel
+    from training.arms import Run
+
+
+@dataclass(frozen=True)
+class SweepConfig(RunConfig):
+    """Keys of the study, beside those of the main job, of which layer, compare and resume have no effect."""
+
+    layers: str = key("all", "the blocks to train alone: all, or numbers and ranges such as 0,3-5")
+    seeds: str = key("0,1,2,3,4", "the seeds of training, separated by commas")
+    full: bool = key(True, "whether to train everything as well, which contributions need")
+    lora: str = key("middle", "the block that LoRA adapters are trained on; empty for none")
+    selectors: str = key("all", "the selectors to judge: all, none, or names separated by commas")
+    panels: str = key("", "further fixed panels to score on, separated by commas, such as alfworld_valid_seen")
+    panel_data: str = key("", "the data of those panels, where they are not in env.data")
+    rates: str = key(
+        "", "the folder of a search by training.tune, whose best rate of each target is taken; empty takes train.*"
+    )
+    jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
+    executor: Literal["local", "ray"] = key("local", "where: in processes here, or on a Ray cluster")
+    plan: bool = key(False, "say what the study would cost, and end")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work of the study.
+
+    Attributes:
+        kind: "arm" trains and scores, "selector" asks a selector.
+        name: the arm, as `layer=` writes it, or the selector.
+        seed: of training.
+        rate: the learning rate of an arm.
+    """
+
+    kind: str
+    name: str
+    seed: int
+    rate: float = 0.0
+
+    @property
+    def file(self) -> str:
+        """Its file's name without the ending."""
+        what = self.name if self.kind == "arm" else f"select-{self.name}"
+        return f"{what.replace(':', '_')}-seed{self.seed}"
+
+
+def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
+    """Computes one cell on one thread, or goes on with it where a checkpoint of it lies in the work folder.
+
+    Args:
+        settings: the study's configuration as YAML.
+        cell: which one.
+        work: folder for what lies between.
+
+    Returns:
+        The cell's row, for JSON.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    from evals.stopping import StoppedError
+    from training.prepare import check, load_model, open_run
+
+    torch.set_num_threads(1)
+    folder = RunFolder(Path(work) / cell.file)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_text(CONFIG, settings)
+    config = load(SweepConfig, [f"config={folder / CONFIG}"])
+    rates = replace(config.train, learning_rate=cell.rate, full_learning_rate=cell.rate)
+    started = time.perf_counter()
+    inputs = check(replace(config, seed=cell.seed, train=rates if cell.rate else config.train), config.seed)
+    run = open_run(inputs, load_model(inputs), folder, echo=False)
+    try:
+        with run.pool, run.stop.listening():
+            row = _arm(run, cell) if cell.kind == "arm" else _pick(run, cell)
+    except StoppedError:
+        raise KeyboardInterrupt from None
+    shutil.rmtree(folder.path, ignore_errors=True)
+    row["cost"] = {"seconds": time.perf_counter() - started} | row["cost"]
+    return {"cell": cell.file, "seed": cell.seed} | row
+
+
+def _arm(run: Run, cell: Cell) -> dict[str, Any]:
+    """Trains an arm and scores it on all panels, at the temperature that is best on its tuning tasks."""
+    from agents.blocks import find_stack
+    from agents.deltas import base_fingerprint
+    from agents.targets import parse
+    from evals.panels import choose
+    from evals.scoring import play, wins
+    from training.arms import evaluate, train
+
+    config = run.config
+    assert isinstance(config, SweepConfig)
+    base_sha256, trained = base_fingerprint(run.model), dict[str, Any]()
+    if cell.name != BASE:
+        target = parse(cell.name, len(find_stack(run.model)))
+        assert target is not None
+        trained = train(run, cell.name, target)
+    evaluation = evaluate(run, cell.name)
+    panels = {run.panel.name: _panel(run.panel, evaluation["wins"])}
+    for name in filter(None, (part.strip() for part in config.panels.split(","))):
+        env = replace(config.env, data=config.panel_data) if config.panel_data else config.env
+        make, panel = choose(env, name, "", config.seed, 1)
+        placed = place(config.env.name, make.keywords, run.pool)
+        episodes = play(placed, run.policy(evaluation["temperature"], cell.name), panel, config.seed, stop=run.stop)
+        run.stop.check()
+        panels[name] = _panel(panel, wins(episodes))
+    history = trained.get("history", [])
+    return {
+        "arm": cell.name,
+        "learning_rate": cell.rate or None,
+        "base_sha256": base_sha256,
+        "trained_parameters": trained.get("trained_parameters", 0),
+        "temperature": evaluation["temperature"],
+        "tuning": evaluation["tuning"],
+        "training_success": [round(row["success"], 4) for row in history],
+        "episodes": len(history) * config.train.groups * config.train.group_size,
+        "panels": panels,
+        "cost": {"update_seconds": sum(row["cost"]["update_seconds"] for row in history)},
+    }
+
+
+def _panel(panel: Panel, won: Iterable[Any]) -> dict[str, Any]:
+    return {**panel.as_json(), "wins": "".join("1" if one else "0" for one in won)}
+
+
+def _pick(run: Run, cell: Cell) -> dict[str, Any]:
+    """Asks a selector what it would train from the same start with the same seed."""
+    from training.job import choose
+
+    choice = choose(run, cell.name)
+    return {
+        "selector": cell.name,
+        "target": choice["target"],
+        "chosen": choice["chosen"],
+        "scores": [block["score"] for block in choice["blocks"]],
+        "details": [block["details"] for block in choice["blocks"]],
+        "why": choice["why"],
+        "episodes": choice["cost"].get("episodes", 0),
+        "cost": {"seconds": choice["cost"]["seconds"]},
+    }
+
+
+def cost_of(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> list[float]:
+    """Seconds that each cell takes on one thread: the mean of those done, else from one iteration played here."""
+    seconds: dict[str, list[float]] = {}
+    for row in read_cells(out) if any((out / CELLS).glob("*.json")) else []:
+        seconds.setdefault(_sort(row.get("arm", "")), []).append(row["cost"]["seconds"])
+    means = {name: sum(values) / len(values) for name, values in seconds.items()}
+    if "trained" not in means:
+        means = _trial(config) | means
+    kinds = [_sort(cell.name if cell.kind == "arm" else "") for cell in waiting]
+    # A kind of which none is done yet is taken for as dear as the dearest.
+    return [means.get(kind, max(means.values())) for kind in kinds]
+
+
+def _sort(arm: str) -> str:
+    return "selector" if not arm else BASE if arm == BASE else "trained"
+
+
+def _trial(config: SweepConfig) -> dict[str, float]:
+    """Plays and learns one iteration of the middle block; extrapolates."""
+    import torch
+
+    from agents.targets import parse
+    from training.arms import train
+    from training.prepare import check, load_model, open_run
+
+    print("one iteration of the middle block is timed to tell the cost", flush=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="keystone-sweep-") as scratch:
+        inputs = check(replace(config, iterations=1))
+        run = open_run(inputs, load_model(inputs), RunFolder(Path(scratch)), echo=False)
+        target = parse("middle", block_count(inputs.model_path))
+        assert target is not None
+        with run.pool:
+            (row,) = train(run, "middle", target)["history"]
+        scored = 3 * len(run.tuning.tasks) + len(run.panel.tasks)
+    torch.set_num_threads(threads)
+    episode = row["cost"]["rollout_seconds"] / (config.train.groups * config.train.group_size)
+    evaluation = scored * episode
+    training = config.iterations * (row["cost"]["rollout_seconds"] + row["cost"]["update_seconds"])
+    return {"trained": training + evaluation, BASE: evaluation, "selector": 2 * row["cost"]["seconds"]}
