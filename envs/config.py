@@ -149,7 +149,7 @@ def _preset(name: str, group: Group, chosen: str, required: bool) -> dict[str, A
         values = presets.read(name, chosen)
     else:
         accepted = group.accept(chosen)
-        if accepted is None and required:
+        if accepted is None and required and chosen not in group.names():
             error = unknown(name, chosen, {*presets.names(name), *group.names()})
             raise InputError(f"{error} {group.hint}".rstrip())
         values = dict(accepted or {})

@@ -178,6 +178,7 @@ def choose(run: Run, layer: str = "") -> dict[str, Any]:
         temperature=run.config.train.temperature,
         micro_batch_tokens=run.config.train.micro_batch_tokens,
         seed=run.config.seed,
+        learning_rate=run.config.train.learning_rate,
     )
     choice = selectors.find(layer.lower())(probe)
     episodes = len(played.tasks) * run.config.train.group_size

@@ -39,6 +39,7 @@ class Probe:
         temperature: sampling temperature of the episodes.
         micro_batch_tokens: padded tokens a micro-batch may hold.
         seed: the run's seed.
+        learning_rate: what a block would be trained with.
     """
 
     model: PreTrainedModel
@@ -48,6 +49,7 @@ class Probe:
     temperature: float
     micro_batch_tokens: int
     seed: int
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)

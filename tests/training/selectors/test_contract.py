@@ -95,7 +95,7 @@ class TestContract:
         assert all(scored) or not any(scored)
         assert all(np.isfinite(block.score) for block in choice.blocks if block.score is not None)
         content = json.loads(json.dumps(choice.as_json({"seconds": 1.0}), allow_nan=False))
-        assert set(content) == {"selector", "chosen", "why", "blocks", "cost"}
+        assert set(content) == {"selector", "target", "chosen", "why", "blocks", "cost"}
 
     def test_the_model_is_left_as_it_was(self, name: str, groups: list[list[TrainingRow]]):
         _, given = self.choose(name, groups)
