@@ -24,7 +24,7 @@ import gymnasium
 
 from envs.code_problems.datasets import SPLITS, read
 from envs.code_problems.generator import DIFFICULTIES, generate, task_name
-from envs.code_problems.players import OraclePlayer, RandomPlayer, StepwisePlayer
+from envs.code_problems.players import OraclePlayer, RandomPlayer, StepwisePlayer, VerbosePlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import check_values, key
@@ -82,6 +82,7 @@ class CodeProblems(TextEnv):
         "random": lambda env, seed: RandomPlayer(_problem_of(env), seed),
         "oracle": lambda env, seed: OraclePlayer(_problem_of(env)),
         "stepwise": lambda env, seed: StepwisePlayer(_problem_of(env)),
+        "verbose": lambda env, seed: VerbosePlayer(_problem_of(env)),
     }
     free_text: ClassVar[bool] = True
     # A step waits for processes.

@@ -194,17 +194,20 @@ def _evaluate(chain: Chain, value: Any) -> Any:  # noqa: ANN401 - a number, a li
 def _problem(name: str, draw: random.Random, chain: Chain, cases: Sequence[tuple[Any, Any]], public: int) -> Problem:
     parameter, function = _PARAMETERS[chain.kind], draw.choice(_FUNCTIONS)
     described = {"number": "a whole number", "numbers": "a list of whole numbers", "text": "a text"}[chain.kind]
+    asked = f"Take {parameter}, {described}: {', then '.join(chain.words)}. Return the result."
+    commented = [f"# {words}\n    {code}" for words, code in zip(chain.words, chain.statements, strict=True)]
+    head = f"def {function}({parameter}):"
     tests = [f"assert {function}({value!r}) == {result!r}" for value, result in cases]
     return Problem(
         name=name,
         task_type=f"generated-{name.split('-')[1]}",
-        statement=f"Write a function {function}({parameter}). Take {parameter}, {described}:"
-        f" {', then '.join(chain.words)}. Return the result.",
+        statement=f"Write a function {function}({parameter}). {asked}",
         names=(function,),
         preamble="",
         setting_up="",
         public=tuple(tests[:public]),
         hidden=tuple(tests[public:]),
-        reference=f"def {function}({parameter}): return {chain.code}",
-        stepwise="\n    ".join([f"def {function}({parameter}):", *chain.statements]),
+        reference=f"{head} return {chain.code}",
+        stepwise="\n    ".join([head, *chain.statements]),
+        verbose="\n    ".join([head, f'"""{asked}"""', *commented]),
     )

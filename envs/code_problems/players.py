@@ -45,6 +45,19 @@ class OraclePlayer:
         return self._reference
 
 
+class VerbosePlayer(OraclePlayer):
+    """Repeats the problem in a docstring and explains every statement: right, but long for a reply of few tokens."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Starts.
+
+        Args:
+            problem: the problem; of one that was not generated, this player too gives the reference solution.
+        """
+        super().__init__(problem)
+        self._reference = problem.verbose or problem.reference
+
+
 class StepwisePlayer(OraclePlayer):
     """Writes a statement for each operation that is asked for, where the oracle writes one expression for all."""
 

@@ -25,6 +25,7 @@ class Problem:
         examples: whether the public tests are examples of the text, which may be wrong.
         stepwise: another program that passes, with a statement for each operation that is asked for; empty where
             none is known.
+        verbose: the same with the problem repeated in its docstring and each operation in a comment; empty likewise.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Problem:
     reference: str
     examples: bool = False
     stepwise: str = ""
+    verbose: str = ""
 
     @property
     def tests(self) -> list[str]:
