@@ -11,7 +11,6 @@ every step) are left to wrappers, as they change what is learned. A level that c
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -27,7 +26,8 @@ from envs.players import RandomPlayer
 from envs.sokoban.board import MOVES, Level, drawn, moved, squares_of
 from envs.sokoban.files import LevelFiles
 from envs.sokoban.generator import SPLITS, Difficulty, generate, read_label
-from envs.sokoban.solver import MOST_POSITIONS, UnsolvedError, solve, walked
+from envs.sokoban.players import OraclePlayer, PacingPlayer
+from envs.sokoban.solver import MOST_POSITIONS, solve, walked
 from envs.types import Info, Player, TextEnv
 
 _RULES = (
@@ -69,38 +69,6 @@ class SokobanConfig(Difficulty, _PlayConfig):
             )
 
 
-class OraclePlayer:
-    """Plays a solution with as few pushes as possible, found again whenever the board is not as it was left."""
-
-    def __init__(self, env: TextEnv, seed: int) -> None:
-        """Starts.
-
-        Args:
-            env: a `Sokoban`, after `reset`.
-            seed: of the moves that it plays where it finds no solution.
-        """
-        if not isinstance(env, Sokoban):
-            raise InputError(f"the oracle plays Sokoban only, not {type(env).__name__}.")
-        self._env = env
-        self._random = RandomPlayer(env, seed)
-        self._moves: list[str] = []
-        self._expected = ""
-        self._given_up = False
-
-    def act(self, text: str, info: Info) -> str:
-        """Returns the next move of a solution; any move where none is found, after a warning that says so."""
-        if not self._given_up and info["anchor"] != self._expected:
-            try:
-                self._moves = list(reversed(self._env.solution()))
-            except UnsolvedError as error:
-                self._given_up = True
-                warnings.warn(f"the oracle plays at random in {info['task']}: {error}", stacklevel=2)
-        if self._given_up or not self._moves:
-            return self._random.act(text, info)
-        self._expected = self._env.board_after(self._moves[-1])
-        return self._moves.pop()
-
-
 class Sokoban(TextEnv):
     """Sokoban: push every box onto a target."""
 
@@ -108,6 +76,7 @@ class Sokoban(TextEnv):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
         "random": RandomPlayer,
         "oracle": OraclePlayer,
+        "pacing": PacingPlayer,
     }
     step_parts: ClassVar[Mapping[str, str]] = {
         "envs.sokoban.board.drawn": "text",
