@@ -56,7 +56,10 @@ def test_the_reference_passes_and_altered_values_fail(name: str):
 def test_the_stepwise_program_has_a_statement_for_each_operation_and_passes(name: str):
     problem = generate(name, 2)
     assert passes(problem, problem.stepwise)
-    assert len(problem.stepwise.splitlines()) == 1 + len(problem.statement.split(", then "))
+    operations = len(problem.statement.split(", then "))
+    assert len(problem.stepwise.splitlines()) == 1 + operations
+    assert passes(problem, problem.verbose)
+    assert len(problem.verbose.splitlines()) == 2 + 2 * operations
 
 
 @settings(max_examples=5, deadline=None)

@@ -79,6 +79,48 @@ def test_the_oracle_goes_on_from_wherever_it_is_led():
             assert not truncated
 
 
+def test_the_pacing_player_takes_each_walking_step_back_and_again():
+    env = envs.make("sokoban", width=6, height=5, max_pushes=3, max_turns=60)
+    back = {"up": "down", "down": "up", "left": "right", "right": "left"}
+    for task in env.sample_tasks(5, 20):
+        text, info = env.reset(options={"task": task})
+        player, moves, done = env.players["pacing"](env, 0), [], False
+        while not done:
+            moves.append(player.act(text, info))
+            text, _, done, truncated, info = env.step(moves[-1])
+            assert not truncated
+        assert info["won"]
+        expected: list[str] = []
+        rest = list(moves)
+        while rest:
+            move = rest.pop(0)
+            expected.append(move)
+            if rest[:2] == [back[move], move]:
+                rest = rest[2:]
+        assert len(expected) <= len(moves) <= 3 * len(expected)
+
+
+def test_the_pacing_player_forgets_its_way_back_where_it_is_led_elsewhere():
+    env = envs.make("sokoban", width=6, height=5, max_pushes=3, max_turns=200)
+    won = 0
+    for number, task in enumerate(env.sample_tasks(6, 10)):
+        text, info = env.reset(options={"task": task})
+        player, done = env.players["pacing"](env, 0), False
+        for turn in range(199):
+            move = player.act(text, info)
+            if turn in (2, 5):
+                move = info["admissible_commands"][number % len(info["admissible_commands"])]
+            text, _, done, _, info = env.step(move)
+            try:
+                env.solution()
+            except InputError:
+                break
+            if done:
+                won += 1
+                break
+    assert won >= 4
+
+
 def test_the_oracle_says_when_it_gives_up(tmp_path: Path):
     env = world(tmp_path, "#######", "#@  . #", "#    $#", "#######", max_turns=5)
     with pytest.warns(UserWarning, match=r"the oracle plays at random in train.txt#0: the level cannot be solved"):
