@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import InputError
 
@@ -74,7 +75,7 @@ def save(
     """
     from safetensors.torch import save_file
 
-    values = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    values = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     card = Card(base_sha256, fingerprint(values), target, details)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
@@ -108,11 +109,11 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
     return tensors, card
 
 
-def verify(model: nn.Module, tensors: Mapping[str, torch.Tensor], card: Card) -> None:
-    """Checks that a delta belongs to this base model.
+def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Checks that a model has a delta's tensors.
 
     Raises:
-        InputError: another base, unknown tensor names, other shapes or other dtypes.
+        InputError: unknown tensor names, other shapes or other dtypes.
     """
     own = dict(model.named_parameters())
     for name, tensor in tensors.items():
@@ -123,6 +124,15 @@ def verify(model: nn.Module, tensors: Mapping[str, torch.Tensor], card: Card) ->
                 f"the delta's {name!r} is {tuple(tensor.shape)} {tensor.dtype}, "
                 f"the model's is {tuple(own[name].shape)} {own[name].dtype}."
             )
+
+
+def verify(model: nn.Module, tensors: Mapping[str, torch.Tensor], card: Card) -> None:
+    """Checks that a delta belongs to this base model.
+
+    Raises:
+        InputError: another base, unknown tensor names, other shapes or other dtypes.
+    """
+    check_fit(model, tensors)
     found = base_fingerprint(model)
     if found != card.base_sha256:
         raise InputError(f"the delta was made for base {card.base_sha256[:12]}, this model is {found[:12]}.")
@@ -142,6 +152,80 @@ def apply(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, to
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
     return originals
+
+
+def compose(parts: Sequence[tuple[Mapping[str, torch.Tensor], Card]]) -> tuple[dict[str, torch.Tensor], Card]:
+    """Puts deltas of one base on different tensors together; their order does not matter.
+
+    Args:
+        parts: tensors and card of each, as `load` returns them.
+
+    Returns:
+        All tensors in order of name, and a card that names the parts.
+
+    Raises:
+        InputError: fewer than two, of different bases, or two that change the same tensor.
+    """
+    if len(parts) < 2:
+        raise InputError(f"composing needs two deltas or more, got {len(parts)}.")
+    ordered = sorted(parts, key=lambda part: part[1].tensors_sha256)
+    bases = sorted({card.base_sha256 for _, card in ordered})
+    if len(bases) > 1:
+        raise InputError(f"deltas of different bases cannot be composed: {', '.join(base[:12] for base in bases)}.")
+    tensors: dict[str, torch.Tensor] = {}
+    for own, card in ordered:
+        shared = sorted(tensors.keys() & own.keys())
+        if shared:
+            raise InputError(f"delta {card.target} changes {shared[0]!r}, and so does another one of those given.")
+        tensors.update(own)
+    tensors = {name: tensors[name] for name in sorted(tensors)}
+    targets = sorted((card.target for _, card in ordered), key=lambda name: (len(name), name))
+    details = {"parts": [{"target": card.target, "tensors_sha256": card.tensors_sha256} for _, card in ordered]}
+    return tensors, Card(ordered[0][1].base_sha256, fingerprint(tensors), " + ".join(targets), details)
+
+
+class Change(NamedTuple):
+    """How far one tensor of a delta lies from another's or the base's.
+
+    Attributes:
+        name: the parameter.
+        numel: its elements.
+        changed: how many of them differ.
+        largest: largest absolute difference.
+        relative: norm of the difference over the norm of the second; infinite if that is zero and the first is not.
+    """
+
+    name: str
+    numel: int
+    changed: int
+    largest: float
+    relative: float
+
+
+def diff(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> list[Change]:
+    """Compares two sets of tensors, such as two deltas, or a delta with its base.
+
+    Args:
+        first: tensors by name.
+        second: tensors by name; those that only one side has are left out.
+
+    Returns:
+        One entry for each tensor that both have, in order of name.
+
+    Raises:
+        InputError: tensors of one name differ in shape.
+    """
+    changes = []
+    for name in sorted(first.keys() & second.keys()):
+        one, other = first[name].detach().cpu().double(), second[name].detach().cpu().double()
+        if one.shape != other.shape:
+            raise InputError(f"{name!r} is {tuple(one.shape)} in one and {tuple(other.shape)} in the other.")
+        gap, size = one - other, float(other.norm())
+        moved = float(gap.norm())
+        relative = moved / size if size else (math.inf if moved else 0.0)
+        largest = float(gap.abs().max()) if gap.numel() else 0.0
+        changes.append(Change(name, gap.numel(), int((gap != 0).sum()), largest, relative))
+    return changes
 
 
 def revert(model: nn.Module, originals: Mapping[str, torch.Tensor]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAMES = ("middle", "last", "full")
 PARTS = ("attention", "mlp")
-_INSTALL_PEFT = "pip install 'keystone-rl[lora]'"
+INSTALL_PEFT = "pip install 'keystone-rl[lora]'"
 KINDS = ("boost", "lora")
 _RANKED = re.compile(r"(best|worst):(\d{1,6})@(.+)", re.IGNORECASE)
 
@@ -84,14 +84,19 @@ class _Item(NamedTuple):
     part: str = ""
 
 
+def is_peft_installed() -> bool:
+    """Whether PEFT is there."""
+    return importlib.util.find_spec("peft") is not None
+
+
 def check_installed(target: Target) -> None:
     """Makes sure that what training a target needs is installed.
 
     Raises:
         InputError: it is not; names the install line.
     """
-    if target.lora and importlib.util.find_spec("peft") is None:
-        raise InputError(f"layer={target.name} needs PEFT, which is not installed: {_INSTALL_PEFT}")
+    if target.lora and not is_peft_installed():
+        raise InputError(f"layer={target.name} needs PEFT, which is not installed: {INSTALL_PEFT}")
 
 
 def middle(num_blocks: int, count: int = 1) -> tuple[int, ...]:

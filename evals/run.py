@@ -46,7 +46,7 @@ def _policy(name: str) -> Mapping[str, Any]:
     return {"policy": {"path": name}} if is_path(name) else {}
 
 
-_POLICY = Group(
+POLICY = Group(
     "tiny",
     ModelConfig,
     names=lambda: presets.names("model"),
@@ -62,7 +62,7 @@ class EvalConfig:
     aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
 
     env: Any = environment_key("the world to play")
-    policy: ModelConfig = group("what plays", _POLICY)
+    policy: ModelConfig = group("what plays", POLICY)
     delta: str = key("", "a delta file to lay over the policy's weights, for example RUN/delta.safetensors")
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
     panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")

@@ -23,6 +23,7 @@ from evals.panels import Panel
 from evals.report import build
 from training import equal_cost, selectors
 from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
+from training.card import CARD, model_card
 from training.collect import collect
 from training.floor import update_floor
 from training.folder import LAYERS, STATE, SUMMARY
@@ -81,6 +82,7 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
     }
     summary = summarize(facts, stages)
     run.folder.write_json(SUMMARY, summary)
+    run.folder.write_text(CARD, model_card(run.config, summary, base_sha256, stages["layer"]["delta"]))
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
     run.screen.print(table(summary))
     for sentence in sentences(summary):

@@ -29,6 +29,7 @@ from envs.installation import REPOSITORY
 from tests.envs.alfworld import tiny
 from tests.training.guessing import write_model
 from training.arms import train
+from training.card import CARD
 from training.config import RunConfig
 from training.folder import CONFIG, DELTA, EPISODES, LAYERS, LOG, METRICS, REPORT, STATE, SUMMARY, RunFolder
 from training.prepare import check, load_model, open_run
@@ -158,7 +159,7 @@ def same(folder: Path, other: Path) -> None:
 
 
 def test_a_run_writes_every_file(straight: Path):
-    named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, SUMMARY, REPORT, LOG}
+    named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, CARD, SUMMARY, REPORT, LOG}
     assert {path.name for path in straight.iterdir()} == named | {STATE}
     summary = json.loads((straight / SUMMARY).read_text())
     assert set(summary["arms"]) == {"base", "layer", "full"}
@@ -189,6 +190,10 @@ def test_a_run_writes_every_file(straight: Path):
     trained = {row["task"] for row in RunFolder(straight).rows(EPISODES) if row["purpose"] == "training"}
     assert trained
     assert not tasks & trained
+    _, card = deltas.load(straight / DELTA)
+    shown = (straight / CARD).read_text()
+    for part in (card.base_sha256, card.tensors_sha256, summary["panel"]["sha256"], "python -m training.run env="):
+        assert part in shown
     log = (straight / LOG).read_text()
     assert "panel at temperature" in log
     assert "success on 16 tasks" in log

@@ -1,0 +1,141 @@
+"""A delta in the forms that other tools read: a merged model folder, and a LoRA adapter of stated rank and error.
+
+The adapter holds, for every linear layer that the delta changed, the best approximation of the change by a product B A
+of the given rank (Eckart and Young, 1936: the largest singular values). Norms, biases and fused experts have no such
+product: they are left out, and the stated error says how much of the change that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from agents import deltas
+from agents.targets import INSTALL_PEFT, is_peft_installed
+from envs.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class LoraError(NamedTuple):
+    """What an adapter loses of a delta.
+
+    Attributes:
+        rank: of the adapter.
+        relative: Frobenius norm of what is lost over that of the whole change, layers that are left out included.
+        left_out: changed tensors that an adapter cannot hold.
+        left_out_share: their share of the change's squared norm.
+    """
+
+    rank: int
+    relative: float
+    left_out: tuple[str, ...]
+    left_out_share: float
+
+
+def save_merged(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tensors: Mapping[str, torch.Tensor], out: Path
+) -> None:
+    """Writes the base with a delta laid over it as an ordinary model folder; the model is left as it was.
+
+    Raises:
+        InputError: the folder exists and is not empty.
+    """
+    _check_empty(out)
+    originals = deltas.apply(model, tensors)
+    try:
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    finally:
+        deltas.revert(model, originals)
+
+
+def save_lora(
+    model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], rank: int, out: Path, base: str
+) -> LoraError:
+    """Writes a delta's best approximation of a rank as an adapter that PEFT loads; the model is left as it was.
+
+    Args:
+        model: the base.
+        tensors: the delta.
+        rank: at least 1.
+        out: the folder to write.
+        base: how the adapter names its base model.
+
+    Returns:
+        What is lost.
+
+    Raises:
+        InputError: PEFT is missing, the folder is not empty, the rank is not positive, or no linear layer changed.
+    """
+    if rank < 1:
+        raise InputError(f"rank={rank} must be 1 or more.")
+    if not is_peft_installed():
+        raise InputError(f"a LoRA adapter needs PEFT, which is not installed: {INSTALL_PEFT}")
+    _check_empty(out)
+    from peft import LoraConfig, get_peft_model
+
+    own = dict(model.named_parameters())
+    changes = {name: (value.to(own[name].device) - own[name].detach()).float() for name, value in tensors.items()}
+    changes = {name: change for name, change in changes.items() if bool(change.any())}
+    linear = {f"{name}.weight": name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    held = {name: linear[name] for name in changes if name in linear}
+    if not held:
+        raise InputError("the delta changes no linear layer, so there is nothing that an adapter could hold.")
+    factors = {module: _factors(changes[name], rank) for name, module in held.items()}
+    settings = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(held.values()), bias="none")
+    grad = {name: value.requires_grad for name, value in own.items()}
+    adapted = get_peft_model(model, settings)
+    try:
+        modules = dict(model.named_modules())
+        for module, (first, second) in factors.items():
+            layer = modules[module]
+            with torch.no_grad():
+                layer.lora_A["default"].weight.copy_(first)
+                layer.lora_B["default"].weight.copy_(second)
+        # PEFT puts in the place that the model was loaded from.
+        settings.base_model_name_or_path = base
+        # Otherwise it asks the hub for the base, to see whether its vocabulary grew.
+        adapted.save_pretrained(str(out), save_embedding_layers=False)
+    finally:
+        adapted.unload()
+        for name, value in model.named_parameters():
+            value.requires_grad_(grad[name])
+    return _error(changes, held, factors, rank)
+
+
+def _factors(change: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A (rank, in) and B (out, rank) whose product is nearest to the change; padded with zeros beyond its own rank."""
+    left, values, right = torch.linalg.svd(change.double(), full_matrices=False)
+    kept = min(rank, len(values))
+    root = values[:kept].sqrt()
+    first, second = change.new_zeros(rank, change.shape[1]), change.new_zeros(change.shape[0], rank)
+    first[:kept] = (root[:, None] * right[:kept]).to(first.dtype)
+    second[:, :kept] = (left[:, :kept] * root).to(second.dtype)
+    return first, second
+
+
+def _error(
+    changes: Mapping[str, torch.Tensor],
+    held: Mapping[str, str],
+    factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+    rank: int,
+) -> LoraError:
+    whole = sum(float(change.double().square().sum()) for change in changes.values())
+    out = sum(float(change.double().square().sum()) for name, change in changes.items() if name not in held)
+    lost = out
+    for name, module in held.items():
+        first, second = factors[module]
+        lost += float((changes[name].double() - second.double() @ first.double()).square().sum())
+    left_out = tuple(sorted(name for name in changes if name not in held))
+    return LoraError(rank, (lost / whole) ** 0.5, left_out, out / whole)
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out={out} exists and is not an empty folder.")
