@@ -83,6 +83,8 @@ class TextEnv(gymnasium.Env[str, str]):
             (env, seed) and plays that one episode.
         in_process: False where a world is slow, holds a process or may crash: rollouts then play it in worker
             processes (`envs.pool`), under deadlines.
+        cloned: the players whose demonstrations a starting policy is made from, where it is not the expert or else the
+            oracle alone.
         free_text: True where an action is free text (a solution, a program) rather than a command. It may have several
             lines and is handed to `step` whole; `info["admissible_commands"]` is empty.
         instructions: what a chat model is told before the first text. How it has to mark its action is said elsewhere,
@@ -100,6 +102,7 @@ class TextEnv(gymnasium.Env[str, str]):
     reference_options: ClassVar[Mapping[str, Any]] = {}
     step_parts: ClassVar[Mapping[str, str]] = {}
     in_process: ClassVar[bool] = True
+    cloned: ClassVar[tuple[str, ...]] = ()
     free_text: ClassVar[bool] = False
     instructions: ClassVar[str] = (
         "You are playing a text game. Each message tells you what you see and which commands are admissible now."

@@ -47,7 +47,9 @@ class WarmstartConfig:
     env: Any = environment_key("the world to learn")
     out: str = key("", "the model folder to write, new or empty; by default the cache, where model=warm finds it")
     player: str = key(
-        "", "the scripted player to clone, or several (oracle,direct); by default expert, else all but random"
+        "",
+        "the scripted player to clone, or several (oracle,direct); by default what the world says, else"
+        " expert, oracle, or all but random",
     )
     demonstrations: int = key(
         2048, "learned from again and again, of a world that is slow (played in worker processes)", minimum=1
@@ -134,7 +136,9 @@ def make(config: WarmstartConfig) -> Path:
 
 
 def players_of(config: WarmstartConfig) -> tuple[str, ...]:
-    """Returns the players that are cloned: by default the expert, else all but random.
+    """Returns the players that are cloned.
+
+    By default those that the world names (`TextEnv.cloned`), else its expert or its oracle, else all but random.
 
     Raises:
         InputError: the world has none of that name, or only random.
@@ -146,7 +150,8 @@ def players_of(config: WarmstartConfig) -> tuple[str, ...]:
             if name not in players:
                 raise unknown("player", name, players)
         return given
-    found = ("expert",) if "expert" in players else tuple(name for name in players if name != "random")
+    single = next(((name,) for name in ("expert", "oracle") if name in players), None)
+    found = env_class(config.env.name).cloned or single or tuple(name for name in players if name != "random")
     if not found:
         raise InputError(f"env={config.env.name} has no player to clone but random. Give it an oracle.")
     return found

@@ -164,6 +164,8 @@ class MathProblems(TextEnv):
         "oracle": OraclePlayer,
         "direct": DirectPlayer,
     }
+    # Two styles, one of which pays: what reinforcement learning finds first.
+    cloned: ClassVar[tuple[str, ...]] = ("oracle", "direct")
 
     def __init__(self, config: MathConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config
         """Finds the problems.

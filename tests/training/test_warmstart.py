@@ -13,7 +13,7 @@ import pytest
 from envs.config import load
 from training import prepare, warmstart
 from training.config import RunConfig
-from training.warmstart import WarmstartConfig
+from training.warmstart import WarmstartConfig, players_of
 
 ARGUMENTS = [
     "data=generated",
@@ -144,3 +144,17 @@ def test_a_stopped_warm_start_leaves_nothing_in_the_cache(tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         warmstart.make(load(WarmstartConfig, SMALL))
     assert list((tmp_path / "warmstart").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "players"),
+    [
+        ("alfworld", ("expert",)),
+        ("math", ("oracle", "direct")),
+        ("code", ("oracle",)),
+        ("sokoban_tiny", ("oracle",)),
+        ("webshop", ("oracle",)),
+    ],
+)
+def test_which_players_are_cloned_by_default(env: str, players: tuple[str, ...]):
+    assert players_of(load(WarmstartConfig, [f"env={env}"])) == players
