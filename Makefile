@@ -45,5 +45,5 @@ $(VENV)/.installed-core: $(INPUTS)
 
 $(VENV)/.installed-all: $(INPUTS)
 	@echo "Installing everything into $(VENV), the stock ALFWorld engine from source; this takes some minutes the first time."
-	@$(PIP) --editable '.[alfworld,datasets,lora,reasoning-gym,scienceworld,textworld,trl,dev]'
+	@$(PIP) --editable '.[alfworld,datasets,lora,ray,reasoning-gym,scienceworld,textworld,trl,dev]'
 	@touch $@ $(VENV)/.installed-core
