@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from agents.targets import middle
 from evals.studies import Arm, blocks_of
@@ -98,8 +97,16 @@ def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) ->
     common = sorted(set(first) & set(second), key=int)
     if len(common) < 3:
         return None
-    found = stats.spearmanr([first[name] for name in common], [second[name] for name in common])
-    return float(found.statistic), float(found.pvalue), len(common)
+    found = _spearman([first[name] for name in common], [second[name] for name in common])
+    return *found, len(common)
+
+
+def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Spearman's rho and its p."""
+    from scipy import stats  # takes half a second, which commands that refuse their input should not
+
+    found = stats.spearmanr(first, second)
+    return float(found.statistic), float(found.pvalue)
 
 
 def _seeds(arms: Mapping[str, Arm], blocks: Sequence[str], panel: str) -> list[int]:
@@ -115,5 +122,5 @@ def _correlation(picks: Sequence[Mapping[str, Any]], means_L: NDArray[np.float64
             return None
         if len(set(scores)) < 2 or len(set(means_L.tolist())) < 2:
             return None
-        found.append(float(stats.spearmanr(scores, means_L).statistic))
+        found.append(_spearman(scores, means_L.tolist())[0])
     return float(np.mean(found)) if found else None

@@ -11,10 +11,12 @@ state of the folder is a study: seeds are the outer loop, and base, everything a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +57,31 @@ def main(config: SweepConfig) -> int:
         )
     if config.plan:
         return 0
-    started, done = time.perf_counter(), 0
     (out / WORK).mkdir(exist_ok=True)
+    with _alone(out):
+        return _compute(config, out, waiting)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second sweep out of the same folder while it lasts; the lock goes with this process, however it ends.
+
+    Raises:
+        InputError: another sweep works there.
+    """
+    with (out / WORK / "lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"out={out}: another sweep is at work there. Wait for it, or choose another folder."
+            ) from None
+        yield
+
+
+def _compute(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> int:
+    """Computes the cells that are missing and writes the study after each."""
+    started, done = time.perf_counter(), 0
     save(config, out / WORK / CONFIG)
     settings = (out / WORK / CONFIG).read_text(encoding="utf-8")
     calls = [(settings, cell, str(out.resolve() / WORK)) for cell in waiting]

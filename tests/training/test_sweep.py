@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
 from tests.training.guessing import write_model
+from training import selectors
 from training.cells import CELLS, Cell, SweepConfig
 from training.executors import run_cells
 from training.sweep import cells_of, main, open_folder, rates_of
@@ -40,9 +42,10 @@ def test_every_state_of_a_study_is_useful():
     cells = cells_of(config("layers=all", "seeds=3,5"))
     first = [cell for cell in cells if cell.seed == 3]
     assert cells[: len(first)] == first
-    assert [cell.name for cell in first] == ["base", "full", "3", "lora:3", *"012", *"4567", "auto"]
-    assert [cell.kind for cell in first] == ["arm"] * 11 + ["selector"]
-    assert len({cell.file for cell in cells}) == len(cells) == 24
+    asked = [name for name in selectors.names() if name != "random"]
+    assert [cell.name for cell in first] == ["base", "full", "3", "lora:3", *"012", *"4567", *asked]
+    assert [cell.kind for cell in first] == ["arm"] * 11 + ["selector"] * len(asked)
+    assert len({cell.file for cell in cells}) == len(cells) == 2 * len(first)
     assert not any(set(cell.file) & set(":/\\ ") for cell in cells)
 
 
@@ -164,6 +167,19 @@ def test_the_plan_tells_the_cost_and_trains_nothing(model: Path, tmp_path: Path)
     assert planned.returncode == 0, planned.stderr
     assert "25 cells, 0 of them done" in planned.stdout
     assert "s a cell on one thread" in planned.stdout
+    assert not list((tmp_path / "study" / CELLS).glob("*.json"))
+
+
+def test_two_sweeps_do_not_work_in_one_folder(model: Path, tmp_path: Path):
+    (tmp_path / "study" / "work").mkdir(parents=True)
+    made = sweep(model, tmp_path / "other", "plan=true", "lora=")
+    assert made.returncode == 0, made.stderr
+    shutil.copytree(tmp_path / "other", tmp_path / "study", dirs_exist_ok=True)
+    with (tmp_path / "study" / "work" / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = sweep(model, tmp_path / "study", "seeds=0", "lora=")
+    assert refused.returncode == 2
+    assert "another sweep is at work there" in refused.stderr
     assert not list((tmp_path / "study" / CELLS).glob("*.json"))
 
 
