@@ -225,7 +225,6 @@ class GroupTrainer(Trainer):
         before = counts_of(self.make_env)
         self._collected = self._roll_out(iteration)
         self._counts = counts_of(self.make_env).since(before)
-        self._update_started = time.perf_counter()
         self._rollout_seconds = self._update_started - self._started
         self._sums = {"loss": 0.0, "grad_norm": 0.0}
         if self.language_model.dtype != torch.float32:
@@ -248,6 +247,7 @@ class GroupTrainer(Trainer):
             keys = iteration_keys(self.task_env, config.seed, number, config.tasks, config.group_size, config.set_aside)
             ended = partial(self._ended, counts=not played)
             episodes += rollout(self.make_env, self.policy, keys, ended=ended, policy_version=iteration)
+            self._update_started = time.perf_counter()
             collected, played = from_episodes(episodes, self.estimator), played + 1
             if not config.rollouts:
                 return collected
