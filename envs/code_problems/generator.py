@@ -1,8 +1,8 @@
 """Small programming problems made from a seed: a chain of simple operations in words, to be written as a function.
 
-Difficulty 1 is one operation on a number, a one-line function that a tiny model can learn; 2 chains two. From 3 on
-lists come in, from 4 on texts, and chains grow longer. A problem's split follows from a hash of what it asks, so no
-two splits share a problem, whatever the function is called. A task's name holds all that it is made from.
+Difficulty 1 is one operation on a number, a one-line function that a tiny model can learn; 2 chains two to four. From
+3 on lists come in, from 4 on texts, and chains grow longer. A problem's split follows from a hash of what it asks, so
+no two splits share a problem, whatever the function is called. A task's name holds all that it is made from.
 """
 
 from __future__ import annotations
