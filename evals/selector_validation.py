@@ -1,7 +1,8 @@
 """How good selectors are, measured by a study that trained every block.
 
 For each selector: the rank correlation (Spearman) between its scores and the blocks' success; the regret of its picks;
-and its cost, the episodes that it played and learned from as a share of those of training every block once. Regret is
+and the episodes that it plays, as a share of those of training every block once (what it learns from them again and
+again, as trial updates do, is in the cells' seconds only). Regret is
 the success of the best block minus that of the pick, both on tasks and seeds that were not used to find the best one:
 the cells are split into halves by task and, where there are two seeds or more, by seed, again and again; the best block
 of one half is looked up in the other. So the best of many noisy blocks is not credited with its luck, and a regret

@@ -24,7 +24,7 @@ import gymnasium
 
 from envs.code_problems.datasets import SPLITS, read
 from envs.code_problems.generator import DIFFICULTIES, generate, task_name
-from envs.code_problems.players import OraclePlayer, RandomPlayer, StepwisePlayer, VerbosePlayer
+from envs.code_problems.players import OraclePlayer, RandomPlayer, StyledPlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import check_values, key
@@ -81,8 +81,8 @@ class CodeProblems(TextEnv):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
         "random": lambda env, seed: RandomPlayer(_problem_of(env), seed),
         "oracle": lambda env, seed: OraclePlayer(_problem_of(env)),
-        "stepwise": lambda env, seed: StepwisePlayer(_problem_of(env)),
-        "verbose": lambda env, seed: VerbosePlayer(_problem_of(env)),
+        "stepwise": lambda env, seed: StyledPlayer(_problem_of(env), _problem_of(env).stepwise),
+        "verbose": lambda env, seed: StyledPlayer(_problem_of(env), _problem_of(env).verbose),
     }
     free_text: ClassVar[bool] = True
     # A step waits for processes.

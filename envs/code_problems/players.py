@@ -45,27 +45,15 @@ class OraclePlayer:
         return self._reference
 
 
-class VerbosePlayer(OraclePlayer):
-    """Repeats the problem in a docstring and explains every statement: right, but long for a reply of few tokens."""
+class StyledPlayer(OraclePlayer):
+    """Gives another program that is known to pass, such as one with a statement for each operation."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, program: str) -> None:
         """Starts.
 
         Args:
-            problem: the problem; of one that was not generated, this player too gives the reference solution.
+            problem: the problem.
+            program: what it gives; where none is known, it gives the reference solution.
         """
         super().__init__(problem)
-        self._reference = problem.verbose or problem.reference
-
-
-class StepwisePlayer(OraclePlayer):
-    """Writes a statement for each operation that is asked for, where the oracle writes one expression for all."""
-
-    def __init__(self, problem: Problem) -> None:
-        """Starts.
-
-        Args:
-            problem: the problem; of one that was not generated, this player too gives the reference solution.
-        """
-        super().__init__(problem)
-        self._reference = problem.stepwise or problem.reference
+        self._reference = program or problem.reference

@@ -200,7 +200,7 @@ def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.Cap
         "That middle blocks do best is established here.",
         "Contributions C (0 is the base, 1 training everything): 0: 0.",
         "LoRA on block 1 reaches",
-        "sharp: regret +0.0, rank correlation with success +1.00, cost 5.0 % of training every block",
+        "sharp: regret +0.0, rank correlation with success +1.00, plays 5.0 % of the sweep's episodes",
         "Ranks of 4 blocks in one and two: Spearman",
     ):
         assert part in said

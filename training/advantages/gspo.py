@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.advantages.columns import read
+from training.advantages import grpo
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,7 @@ def advantages(turns: Mapping[str, Any], config: Config) -> NDArray[np.float64]:
     """Computes the GSPO advantage of every turn, which is GRPO's.
 
     Args:
-        turns: columns group (N,), episode (N,), reward (N,), in play order within each episode; optional
-            episode_return (N,), by default the undiscounted sum of the episode's rewards; optional penalty (N,),
-            subtracted from that turn's episode return. The episode enters mean and deviation with its first turn's
-            value.
+        turns: the columns that `training.advantages.grpo` takes.
         config: the options, none.
 
     Returns:
@@ -43,4 +40,4 @@ def advantages(turns: Mapping[str, Any], config: Config) -> NDArray[np.float64]:
     Raises:
         InputError: if a column is missing, differs in length or holds a missing or infinite value.
     """
-    return read(turns, anchors=False).episode_term("std", one_value_an_episode=True)
+    return grpo.advantages(turns, grpo.Config())
