@@ -77,6 +77,16 @@ class DeltaBank:
             )
         self._deltas[name] = {key: value.to(self._originals[key].device) for key, value in tensors.items()}
 
+    def changed(self, name: str) -> frozenset[str]:
+        """The parameters that a delta changes; none for "base".
+
+        Raises:
+            InputError: there is no such delta.
+        """
+        if name not in self._deltas:
+            raise unknown("delta", name, self._deltas)
+        return frozenset(self._deltas[name])
+
     def result_sha256(self, name: str) -> str:
         """Fingerprint of the model with a delta laid over it: the base of what is trained on top of that."""
         with self.using(name):
@@ -88,8 +98,9 @@ class DeltaBank:
         Raises:
             InputError: there is no such delta.
         """
-        if name not in self._deltas:
-            raise unknown("delta", name, self._deltas)
+        if name == self.active:
+            return
+        self.changed(name)
         for key in self._deltas[self.active]:
             self._own[key].data = self._originals[key]
         for key, value in self._deltas[name].items():

@@ -1,0 +1,196 @@
+"""Several deltas of one base as one policy: a committee.
+
+What lies below the lowest block that any member changes, the *prefix*, is the same for all, so it is computed once for
+each token and its keys and values are kept once. From there on every member runs with its own weights and keeps keys
+and values of its own. All members read the same conversation; they decide
+
+    average   token by token: the next one is drawn from the mean of the members' logits
+    majority  reply by reply: each says its own, the action that most of them take is played (of equally many the
+              first member's among them), and all go on from that reply
+
+The weights of one model are in memory, and beside them the deltas.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from agents.blocks import Stack, find_stack
+from agents.delta_bank import DeltaBank
+from agents.parsing import parse
+from agents.policies.packing import Plan
+from agents.policies.ragged import RaggedCache
+from agents.policies.session import Said, TransformersSession
+from agents.policies.transformers import TransformersPolicy
+from agents.types import EpisodeKey, Format
+from envs.errors import InputError, unknown
+from envs.worlds import Players
+
+Vote = Literal["average", "majority"]
+
+
+class Committee:
+    """A policy of several deltas on one model.
+
+    Attributes:
+        name: what it is called in tables and files.
+        members: their names in the bank.
+        vote: how they decide.
+        policy: plays with the bank's model; says how replies are sampled.
+        shared: the number of blocks that no member changes, from the lowest up.
+    """
+
+    def __init__(self, policy: TransformersPolicy, bank: DeltaBank, members: Sequence[str], vote: Vote) -> None:
+        """Puts a committee together.
+
+        Args:
+            policy: plays with the bank's model.
+            bank: the deltas.
+            members: their names; one may sit more than once.
+            vote: how they decide.
+
+        Raises:
+            InputError: there are no members, one is not in the bank, or there is no such vote.
+        """
+        if not members:
+            raise InputError("a committee needs members.")
+        if vote not in get_args(Vote):
+            raise unknown("vote", vote, get_args(Vote))
+        self.name = f"{vote} of {', '.join(members)}"
+        self.policy, self.bank, self.members, self.vote = policy, bank, tuple(members), vote
+        self.shared = _shared(find_stack(bank.model), bank, members)
+
+    @property
+    def format(self) -> Format:
+        """How its replies are to be read."""
+        return self.policy.format
+
+    def open(self, keys: Sequence[EpisodeKey], players: Players) -> CommitteeSession:
+        """Starts a batch of conversations, row i keyed by `keys[i]`."""
+        return CommitteeSession(self, keys)
+
+
+def _shared(stack: Stack, bank: DeltaBank, members: Sequence[str]) -> int:
+    """How many of the lowest blocks no member changes; none if what stands in no block is changed."""
+    changed = frozenset[str]().union(*(bank.changed(name) for name in members))
+    outside = [key for key in changed if not key.startswith(f"{stack.path}.")]
+    touched = [index for index in range(len(stack)) if any(key.startswith(stack.prefix(index)) for key in changed)]
+    return 0 if outside else min(touched, default=len(stack))
+
+
+class _MembersCache(RaggedCache):
+    """One cache for the prefix, and one for each member of what is above it.
+
+    Attributes:
+        member: the one whose keys and values are stored and returned now.
+    """
+
+    def __init__(self, num_blocks: int, shared: int, members: int) -> None:
+        super().__init__(num_blocks + (members - 1) * (num_blocks - shared))
+        self._own, self._shared = num_blocks - shared, shared
+        self.member = 0
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,  # noqa: ANN401 - the library's signature
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        place = layer_idx + self.member * self._own if layer_idx >= self._shared else layer_idx
+        return super().update(key_states, value_states, place, *args, **kwargs)
+
+
+class _Prefix:
+    """The lowest blocks of a model: run once, then passed over."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        self._blocks = blocks
+        self._outputs: list[Any] = [None] * len(blocks)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """While it lasts, what the blocks return is kept."""
+        with ExitStack() as stack:
+            for index, block in enumerate(self._blocks):
+                stack.callback(block.register_forward_hook(self._keep(index)).remove)
+            yield
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """While it lasts, the blocks do nothing but return what was kept."""
+        try:
+            for index, block in enumerate(self._blocks):
+                block.forward = self._give(index)  # type: ignore[method-assign]
+            yield
+        finally:
+            for block in self._blocks:
+                block.__dict__.pop("forward", None)
+
+    def _keep(self, index: int) -> Any:  # noqa: ANN401 - a hook
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:  # noqa: ANN401
+            self._outputs[index] = output
+
+        return hook
+
+    def _give(self, index: int) -> Any:  # noqa: ANN401 - a forward method
+        return lambda *_args, **_kwargs: self._outputs[index]
+
+
+class CommitteeSession(TransformersSession):
+    """The running conversations of a committee."""
+
+    def __init__(self, committee: Committee, keys: Sequence[EpisodeKey]) -> None:
+        """Starts without rows."""
+        model = committee.policy.model
+        blocks = find_stack(model).modules
+        count = len(committee.members)
+        cache = _MembersCache(len(blocks), committee.shared, count)
+        super().__init__(committee.policy, keys, cache)
+        self._committee, self._members_cache = committee, cache
+        self._prefix = _Prefix(blocks[: committee.shared])
+        self._everyone = range(count)
+        self._running: Sequence[int] = self._everyone
+
+    def _logits(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
+        """The logits after each row's last id: (R, V) of one member or their mean, else (R, members, V)."""
+        found = []
+        for member in self._running:
+            way = self._prefix.replayed() if found else self._prefix.recorded()
+            self._members_cache.member = member
+            with self._committee.bank.using(self._committee.members[member]), way:
+                found.append(super()._logits(ids, plan))
+        if len(found) == 1:
+            return found[0]
+        together = torch.stack(found, dim=1)
+        return together.mean(1) if self._committee.vote == "average" else together
+
+    def _speak(self, asked: Sequence[int], logits: torch.Tensor) -> list[Said]:
+        """Samples a reply for each row, beginning with the logits after its prompt."""
+        if self._committee.vote == "average" or len(self._everyone) == 1:
+            return super()._speak(asked, logits)
+        read, said = self._slots.lengths.copy(), list[list[Said]]()
+        try:
+            for member in self._everyone:
+                self._running = (member,)
+                said.append(super()._speak(asked, logits[:, member]))
+                self._slots.lengths[:] = read
+        finally:
+            self._running = self._everyone
+        winners = [self._winner(ballots) for ballots in zip(*said, strict=True)]
+        # Nobody's cache holds what another one said: all read it with the next prompt.
+        return [winner._replace(unread=len(winner.tokens)) for winner in winners]
+
+    def _winner(self, ballots: Sequence[Said]) -> Said:
+        dialogue, kind = self._committee.policy.dialogue, self._committee.format
+        actions = [parse(dialogue.text(said.tokens), kind).action for said in ballots]
+        votes: Mapping[str, int] = Counter(actions)
+        most = max(votes.values())
+        return next(said for said, action in zip(ballots, actions, strict=True) if votes[action] == most)
