@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ from envs.types import TextEnv
 from evals.panels import Panel, choose
 
 if TYPE_CHECKING:
+    from agents.deltas import Card
+    from agents.policies.transformers import TransformersPolicy
     from agents.types import Policy
     from envs.screen import Screen
     from evals.evaluation import EvaluationFolder
@@ -63,7 +65,14 @@ class EvalConfig:
 
     env: Any = environment_key("the world to play")
     policy: ModelConfig = group("what plays", POLICY)
-    delta: str = key("", "a delta file to lay over the policy's weights, for example RUN/delta.safetensors")
+    delta: str = key(
+        "",
+        "a delta file to lay over the policy's weights, for example RUN/delta.safetensors; several, separated by"
+        " commas, play as a committee",
+    )
+    vote: Literal["average", "majority"] = key(
+        "average", "how a committee decides: by the mean of its logits, token by token, or by most votes for an action"
+    )
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
     panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
     tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1)
@@ -126,9 +135,14 @@ def check(config: EvalConfig) -> _Inputs:
         error = unknown("policy", config.policy.name, {*env.players, *presets.names("model")})
         raise InputError(f"{error} Or {_MODEL}.")
     path = locate(config.policy.path, config.env, "policy")
-    if config.delta and not Path(config.delta).is_file():
-        raise InputError(f"delta={config.delta}: no such file.")
+    for delta in _deltas(config):
+        if not delta.is_file():
+            raise InputError(f"delta={delta}: no such file.")
     return _Inputs(make_env, panel, env.describe_data(), path)
+
+
+def _deltas(config: EvalConfig) -> list[Path]:
+    return [Path(part.strip()) for part in config.delta.split(",") if part.strip()]
 
 
 def _split(config: EvalConfig) -> str:
@@ -174,22 +188,52 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
     from agents.prompts import manner_of
 
     device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
-    tensors, card = deltas.load(Path(config.delta)) if config.delta else ({}, None)
+    files = _deltas(config)
+    parts = [deltas.load(file) for file in files]
     model, tokenizer = load(path, device, dtype)
-    facts = {"dtype": str(dtype), "base_sha256": deltas.base_fingerprint(model), "delta_sha256": None}
+    facts: dict[str, Any] = {"dtype": str(dtype), "base_sha256": deltas.base_fingerprint(model), "delta_sha256": None}
     name = config.policy.name.rstrip("/").rpartition("/")[2]
     line = f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
-    if card is not None:
+    seat: Callable[[TransformersPolicy], Policy] = lambda alone: alone  # noqa: E731
+    if len(parts) == 1:
+        ((tensors, card),) = parts
         deltas.verify(model, tensors, card)
         deltas.apply(model, tensors)
         facts["delta_sha256"] = card.tensors_sha256
         name, line = f"{name} with delta", f"{line}, with the delta of layer {card.target} from {config.delta}"
+    elif parts:
+        seat, said = _committee(config, model, files, parts)
+        facts |= {"delta_sha256": [card.tensors_sha256 for _, card in parts], "vote": config.vote}
+        line = f"{line}, {said}"
 
     def policy(temperature: float | None) -> Policy:
         sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
-        return TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner_of(env_class(config.env.name)))
+        manner = manner_of(env_class(config.env.name))
+        return seat(TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner))
 
     return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"
+
+
+def _committee(
+    config: EvalConfig,
+    model: Any,  # noqa: ANN401 - a model
+    files: Sequence[Path],
+    parts: Sequence[tuple[Any, Card]],
+) -> tuple[Callable[[TransformersPolicy], Policy], str]:
+    """Seats the deltas on one model; returns what makes a policy their committee, and words for it."""
+    from agents.delta_bank import DeltaBank
+    from agents.policies.committee import Committee
+
+    bank = DeltaBank(model)
+    names = [f"{card.target} ({number})" for number, (_, card) in enumerate(parts)]
+    for name, file, (tensors, card) in zip(names, files, parts, strict=True):
+        try:
+            bank.put(name, tensors, card)
+        except InputError as error:
+            raise InputError(f"delta={file}: {error}") from None
+    layers = ", ".join(card.target for _, card in parts)
+    said = f"a committee ({config.vote}) of the deltas of layers {layers}"
+    return lambda alone: Committee(alone, bank, names, config.vote), said
 
 
 def _play(

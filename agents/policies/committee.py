@@ -28,7 +28,7 @@ from agents.policies.packing import Plan
 from agents.policies.ragged import RaggedCache
 from agents.policies.session import Said, TransformersSession
 from agents.policies.transformers import TransformersPolicy
-from agents.types import EpisodeKey, Format
+from agents.types import EpisodeKey
 from envs.errors import InputError, unknown
 from envs.worlds import Players
 
@@ -40,6 +40,7 @@ class Committee:
 
     Attributes:
         name: what it is called in tables and files.
+        format: how its replies are to be read.
         members: their names in the bank.
         vote: how they decide.
         policy: plays with the bank's model; says how replies are sampled.
@@ -64,12 +65,8 @@ class Committee:
             raise unknown("vote", vote, get_args(Vote))
         self.name = f"{vote} of {', '.join(members)}"
         self.policy, self.bank, self.members, self.vote = policy, bank, tuple(members), vote
+        self.format = policy.format
         self.shared = _shared(find_stack(bank.model), bank, members)
-
-    @property
-    def format(self) -> Format:
-        """How its replies are to be read."""
-        return self.policy.format
 
     def open(self, keys: Sequence[EpisodeKey], players: Players) -> CommitteeSession:
         """Starts a batch of conversations, row i keyed by `keys[i]`."""
@@ -128,7 +125,7 @@ class _Prefix:
         """While it lasts, the blocks do nothing but return what was kept."""
         try:
             for index, block in enumerate(self._blocks):
-                block.forward = self._give(index)  # type: ignore[method-assign]
+                block.forward = self._give(index)
             yield
         finally:
             for block in self._blocks:
@@ -161,7 +158,7 @@ class CommitteeSession(TransformersSession):
 
     def _logits(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
         """The logits after each row's last id: (R, V) of one member or their mean, else (R, members, V)."""
-        found = []
+        found: list[torch.Tensor] = []
         for member in self._running:
             way = self._prefix.replayed() if found else self._prefix.recorded()
             self._members_cache.member = member

@@ -293,6 +293,38 @@ def test_wrong_input_is_refused_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def save_delta(folder: Path, out: Path, block: int, factor: float) -> Path:
+    base, _ = load_model(str(folder))
+    sha256 = deltas.base_fingerprint(base)
+    tensors = {name: factor * value.detach() for name, value in base.named_parameters() if f".{block}." in name}
+    deltas.save(out, tensors, base_sha256=sha256, target=str(block), details={})
+    return out
+
+
+def test_several_deltas_play_as_a_committee(folders: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    words = (*SMALL, "temperatures=[1]", f"policy={folders[0]}")
+    one = save_delta(folders[0], tmp_path / "1.safetensors", 1, 1.5)
+    two = save_delta(folders[0], tmp_path / "2.safetensors", 2, 1.5)
+    for out, more in {
+        "one": (f"delta={one}",),
+        "twice one": (f"delta={one},{one}",),
+        "average": (f"delta={one},{two}",),
+        "majority": (f"delta={one}, {two}", "vote=majority"),
+        "majority of one": (f"delta={one},{one},{two}", "vote=majority"),
+    }.items():
+        assert evaluate(*words, *more, f"out={tmp_path / out}") == 0
+    # With two votes against one, the third member's reply is never played.
+    assert rows(tmp_path / "twice one") == rows(tmp_path / "majority of one") == rows(tmp_path / "one")
+    assert rows(tmp_path / "average") != rows(tmp_path / "one")
+    assert "a committee (majority) of the deltas of layers 1, 2, torch.float32" in capsys.readouterr().out
+    line = refusal(capsys, *words, f"delta={one},{two}", "vote=majority", f"out={tmp_path / 'average'}")
+    assert "its vote is average, here it is majority" in line
+    other = save_delta(folders[1], tmp_path / "other.safetensors", 1, 1.5)
+    line = refusal(capsys, *words, f"delta={one},{other}", f"out={tmp_path / 'refused'}")
+    assert f"delta={other}: the delta was made for base" in line
+    assert not (tmp_path / "refused").exists()
+
+
 def test_a_missing_or_wrong_delta_is_refused(folders: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path):
     words = (*SMALL, f"policy={folders[0]}", f"out={tmp_path / 'out'}")
     assert "no such file" in refusal(capsys, *words, f"delta={tmp_path / 'none'}")
