@@ -1,12 +1,11 @@
 """How good selectors are, measured by a study that trained every block.
 
 For each selector: the rank correlation (Spearman) between its scores and the blocks' success; the regret of its picks;
-and the episodes that it plays, as a share of those of training every block once (what it learns from them again and
-again, as trial updates do, is in the cells' seconds only). Regret is
-the success of the best block minus that of the pick, both on tasks and seeds that were not used to find the best one:
-the cells are split into halves by task and, where there are two seeds or more, by seed, again and again; the best block
-of one half is looked up in the other. So the best of many noisy blocks is not credited with its luck, and a regret
-below zero can happen.
+and the episodes that it plays and learns from, as a share of those of training every block once. Regret is the success
+of the best block minus that of the pick, both on tasks and seeds that were not used to find the best one: the cells are
+split into halves by task and, where there are two seeds or more, by seed, again and again; the best block of one half
+is looked up in the other. So the best of many noisy blocks is not credited with its luck, and a regret below zero can
+happen.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def validate(
 
     Args:
         arms: the study's arms.
-        picks: the selectors' cells: selector, seed, chosen, scores (one a block, or None) and episodes.
+        picks: the selectors' cells: selector, seed, chosen, scores (one a block, or None), episodes, learned_episodes.
         panel: the panel to judge on.
         num_blocks: of the model.
         episodes: what training one arm plays.
@@ -63,7 +62,8 @@ def validate(
             "rank_correlation": _correlation(own, means_L),
             "regret": float(np.mean(per_pick)),
             "picks": chosen,
-            "cost_share": float(np.mean([pick["episodes"] for pick in own])) / max(episodes * len(blocks), 1),
+            "cost_share": float(np.mean([pick["episodes"] + pick["learned_episodes"] for pick in own]))
+            / max(2 * episodes * len(blocks), 1),
         }
     return result
 

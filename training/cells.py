@@ -151,7 +151,7 @@ def _panel(panel: Panel, won: Iterable[Any]) -> dict[str, Any]:
 
 def _pick(run: Run, cell: Cell) -> dict[str, Any]:
     """Asks a selector what it would train from the same start with the same seed."""
-    from training.job import choose
+    from training.selection import choose
 
     choice = choose(run, cell.name)
     return {
@@ -162,6 +162,7 @@ def _pick(run: Run, cell: Cell) -> dict[str, Any]:
         "details": [block["details"] for block in choice["blocks"]],
         "why": choice["why"],
         "episodes": choice["cost"].get("episodes", 0),
+        "learned_episodes": choice["cost"].get("learned_episodes", 0),
         "cost": {"seconds": choice["cost"]["seconds"]},
     }
 

@@ -7,31 +7,23 @@ stop.
 
 from __future__ import annotations
 
-import itertools
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from agents import deltas
 from agents.blocks import find_stack
 from agents.targets import Target, full, parameters, parse
-from agents.types import EpisodeKey
 from envs.errors import InputError
-from evals.panels import Panel
 from evals.report import build
-from training import equal_cost, selectors
+from training import equal_cost, selection
 from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
 from training.card import CARD, model_card
-from training.collect import collect
 from training.floor import update_floor
 from training.folder import LAYERS, STATE, SUMMARY
-from training.selectors import Probe
 from training.summary import sentences, summarize, table
-from training.tasks import PROBE as PROBE_NAME
 
-PROBE = -2
 Stages = dict[str, Any]
 
 
@@ -54,9 +46,9 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
     # Kept off the device, where memory is scarce and measured.
     base = {name: value.detach().to("cpu", copy=True) for name, value in run.model.named_parameters()}
     _stage(run, stages, "base", lambda: {"evaluation": evaluate(run, "base")})
-    _stage(run, stages, "choice", lambda: choose(run))
+    _stage(run, stages, "choice", lambda: selection.choose(run))
     run.folder.write_json(LAYERS, stages["choice"])
-    for line in choice_lines(stages["choice"]):
+    for line in selection.lines(stages["choice"]):
         run.screen.print(line)
     num_blocks = len(find_stack(run.model))
     targets = {"layer": _target(stages["choice"], num_blocks)}
@@ -114,19 +106,6 @@ def _check_inputs(run: Run, stages: Stages, found: dict[str, str]) -> None:
             )
 
 
-def choice_lines(choice: Mapping[str, Any]) -> list[str]:
-    """What was chosen, why, and what every block scored."""
-    lines = [f"layer {choice['target'].replace(',', ', ')}: {choice['why']}"]
-    if any(block["score"] is not None for block in choice["blocks"]):
-        scores = (
-            f"{block['index']}: {block['score']:.3g}"
-            + (f" ± {block['details']['standard_error']:.2g}" if "standard_error" in block["details"] else "")
-            for block in choice["blocks"]
-        )
-        lines.append(f"scores of the blocks (higher is better, ± standard error): {'; '.join(scores)}")
-    return lines
-
-
 def _target(choice: Mapping[str, Any], num_blocks: int) -> Target:
     target = parse(choice["target"], num_blocks)
     assert target is not None
@@ -137,55 +116,6 @@ def _extra_passes(run: Run) -> int:
     import torch
 
     return int(bool(run.config.train.beta)) + int(run.model.dtype != torch.float32)
-
-
-def choose(run: Run, layer: str = "") -> dict[str, Any]:
-    """The content of `layers.json`: the target of `layer=` or of another layer, or what its selector chose and why."""
-    num_blocks, layer = len(find_stack(run.model)), (layer or run.config.layer).strip()
-    fixed = parse(layer, num_blocks, selectors.names())
-    if fixed is not None:
-        blocks: list[dict[str, Any]] = [{"index": index, "score": None, "details": {}} for index in range(num_blocks)]
-        selector = fixed.name if fixed.full else "fixed"
-        why = f"layer={layer} was asked for"
-        return {
-            "selector": selector,
-            "target": fixed.name,
-            "chosen": list(fixed.indices),
-            "why": why,
-            "blocks": blocks,
-            "cost": {"seconds": 0.0},
-        }
-    started, played = time.perf_counter(), Panel(PROBE_NAME, ())
-
-    def groups() -> Sequence[Any]:
-        nonlocal played
-        played = run.probe
-        size = run.config.train.group_size
-        keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in played.tasks for member in range(size)]
-        with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
-
-            def advance(count: int) -> None:
-                run.stop.check()
-                bar.advance(count)
-
-            policy = run.policy(run.config.train.temperature, "probe")
-            rows = collect(run.train_env, policy, keys, run.estimator(), progress=advance).rows
-        return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
-
-    probe = Probe(
-        model=run.model,
-        num_blocks=num_blocks,
-        groups=groups,
-        device=run.model.device,
-        temperature=run.config.train.temperature,
-        micro_batch_tokens=run.config.train.micro_batch_tokens,
-        seed=run.config.seed,
-        learning_rate=run.config.train.learning_rate,
-    )
-    choice = selectors.find(layer.lower())(probe)
-    episodes = len(played.tasks) * run.config.train.group_size
-    content = choice.as_json({"seconds": time.perf_counter() - started, "episodes": episodes})
-    return content | {"tasks": played.as_json()}
 
 
 def _arm(run: Run, arm: str, target: Target, base_sha256: str, keep: Keep | None) -> dict[str, Any]:

@@ -5,14 +5,16 @@ The file name is the name on the command line. A selector module has one functio
     select(probe: Probe) -> Choice
 
 which gets a `Probe` (the starting model, the shared batch of real episodes as training rows, the seed) and returns a
-`Choice` with a score for every block, what it cost, and why. It must leave the model's weights as it found them and
-never reads the panel.
+`Choice` with a score for every block and why. It must leave the model's weights as it found them and never reads the
+panel. What takes long goes through `probe.memo`, so that an interrupted selection goes on where it was; what a block's
+score cost is told to `probe.learned`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from training.batches import TrainingRow
+
+
+def _compute(_name: str, compute: Callable[[], list[float]]) -> list[float]:
+    return compute()
 
 
 @dataclass
@@ -40,6 +46,13 @@ class Probe:
         micro_batch_tokens: padded tokens a micro-batch may hold.
         seed: the run's seed.
         learning_rate: what a block would be trained with.
+        iterations: how many iterations a block would be trained for; 0 if that is not known.
+        budget: what the choice may cost, as a share of training every block once.
+        memo: returns the values kept under a name, or computes and keeps them.
+        race: trains a block alone for so many iterations from the start (or on from where it stopped) and returns the
+            success of each iteration's episodes, of which the first plays the untrained policy. All blocks meet the
+            same tasks with the same draws. None where nothing can be trained.
+        learned_episodes: episodes learned from for each block's score so far.
     """
 
     model: PreTrainedModel
@@ -50,6 +63,15 @@ class Probe:
     micro_batch_tokens: int
     seed: int
     learning_rate: float = 1e-3
+    iterations: int = 0
+    budget: float = 0.15
+    memo: Callable[[str, Callable[[], list[float]]], list[float]] = _compute
+    race: Callable[[int, int], Sequence[float]] | None = None
+    learned_episodes: Counter[int] = field(default_factory=Counter)
+
+    def learned(self, block: int, episodes: int) -> None:
+        """Notes that so many episodes were learned from to score a block."""
+        self.learned_episodes[block] += episodes
 
 
 @dataclass(frozen=True)

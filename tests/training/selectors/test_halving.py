@@ -1,0 +1,91 @@
+"""Successive halving: its budget, its yardstick, and what it calls clearly better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training.guessing import small_model
+from tests.training.rows import CPU
+from training import racing
+from training.selectors import Probe, halving
+
+
+class Track:
+    """Blocks whose success rises at a speed of their own, with noise; counts what is trained."""
+
+    def __init__(self, speeds: Sequence[float], noise: float = 0.01, seed: int = 0) -> None:
+        self.speeds, self.trained = speeds, dict[int, int]()
+        draw = np.random.default_rng(seed)
+        # All blocks meet the same tasks: much of the noise is common to them.
+        self.common = draw.normal(0, 5 * noise, 100)
+        self.own = draw.normal(0, noise, (len(speeds), 100))
+
+    def race(self, block: int, iterations: int) -> list[float]:
+        assert iterations >= self.trained.get(block, 0)
+        self.trained[block] = iterations
+        at = np.arange(iterations)
+        risen = self.speeds[block] * at + self.own[block, :iterations] * (at > 0)
+        return list(0.4 + risen + self.common[:iterations])
+
+
+def probe(track: Track, iterations: int = 30, budget: float = 0.15) -> Probe:
+    blocks = len(track.speeds)
+    return Probe(small_model(1), blocks, list, CPU, 1.0, 1, 0, iterations=iterations, budget=budget, race=track.race)
+
+
+@pytest.mark.parametrize("best", [0, 3, 7])
+def test_the_fastest_block_is_found(best: int):
+    track = Track([0.03 if block == best else 0.01 for block in range(8)])
+    choice = halving.select(probe(track))
+    assert choice.indices == (best,)
+    scores = [block.score for block in choice.blocks]
+    assert np.argmax(scores) == best
+    # Eight of two iterations each, four of two more, two of six more.
+    assert sorted(track.trained.values(), reverse=True) == [10, 10, 4, 4, 2, 2, 2, 2]
+
+
+def test_where_no_block_is_clearly_better_the_middle_is_taken_and_that_is_said():
+    taken = [halving.select(probe(Track([0.01] * 8, noise=0.03, seed=seed))) for seed in range(40)]
+    assert sum(choice.indices == (3,) for choice in taken) >= 36
+    assert any("did not clearly outrun the middle block 3" in choice.why for choice in taken)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    blocks=st.integers(1, 30),
+    iterations=st.integers(0, 60),
+    budget=st.floats(0, 1),
+    seed=st.integers(0, 5),
+)
+def test_the_budget_is_kept_and_the_middle_block_always_runs(blocks: int, iterations: int, budget: float, seed: int):
+    track = Track(list(np.random.default_rng(seed).random(blocks) / 100), seed=seed)
+    choice = halving.select(probe(track, iterations, budget))
+    assert sum(track.trained.values()) <= budget * blocks * iterations
+    assert all(racing.FEWEST <= count <= iterations for count in track.trained.values())
+    center = (blocks - 1) // 2
+    if track.trained:
+        assert center in track.trained
+        assert track.trained[center] == max(track.trained.values())
+        assert choice.indices[0] in track.trained
+    else:
+        assert choice.indices == (center,)
+        assert "too small" in choice.why
+
+
+def test_a_small_budget_races_the_blocks_nearest_the_middle():
+    track = Track([0.0] * 8)
+    halving.select(probe(track, iterations=10, budget=0.1))
+    assert sorted(track.trained) == [1, 2, 3, 4]
+
+
+def test_candidates_that_are_left_out_do_not_run():
+    track = Track([0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0])
+    result = racing.race(probe(track), [5, 6], 20)
+    assert result is not None
+    assert result.winner == 5
+    assert sorted(track.trained) == [3, 5, 6]

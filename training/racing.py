@@ -1,0 +1,102 @@
+"""Successive halving of blocks: train all for a little, keep the better half, train those on.
+
+After Jamieson and Talwalkar (arXiv 1502.07943). The block nearest the middle stays in every round: it is the yardstick.
+Another block is taken only if it is clearly better: Student's t over the iterations that both were trained for,
+one-sided at 5 %, shared out over the other blocks of the race (Bonferroni). A block's score is the mean success of its
+training episodes from the second iteration on; the first one plays the untrained policy. All blocks meet the same tasks
+with the same draws, so iterations are pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from agents.targets import middle
+from training.probing import CHANCE
+from training.selectors import Probe
+
+FEWEST = 2
+"""Iterations of the first round: after one of them nothing can be seen yet."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """How a race went.
+
+    Attributes:
+        winner: the block to take.
+        why: why.
+        successes: success of each iteration's episodes, by block.
+    """
+
+    winner: int
+    why: str
+    successes: dict[int, list[float]]
+
+    def score(self, block: int) -> float:
+        """Mean success of a block's episodes after its first update."""
+        return float(np.mean(self.successes[block][1:]))
+
+
+def race(probe: Probe, candidates: Sequence[int], iterations: int) -> Race | None:
+    """Lets blocks race.
+
+    Args:
+        probe: what may be looked at; its `race` trains a block.
+        candidates: the blocks; if not all can be afforded, those nearest the middle race.
+        iterations: how many of them may be spent in all.
+
+    Returns:
+        How it went; None if not even two blocks can be afforded.
+    """
+    yardstick = middle(probe.num_blocks)[0]
+    field = sorted({*candidates, yardstick}, key=lambda block: (block != yardstick, abs(block - yardstick), block))
+    field = field[: iterations // FEWEST]
+    if probe.race is None or len(field) < 2 or probe.iterations < FEWEST:
+        return None
+    rounds, done, left = math.ceil(math.log2(len(field))), 0, iterations
+    successes: dict[int, list[float]] = {}
+    survivors = field
+    for number in range(rounds):
+        more = left // (rounds - number) // len(survivors)
+        more = min(max(more, FEWEST if number == 0 else 1), left // len(survivors), probe.iterations - done)
+        if more < 1:
+            break
+        done, left = done + more, left - more * len(survivors)
+        for block in survivors:
+            successes[block] = list(probe.race(block, done))
+        survivors = _better_half(survivors, successes, yardstick)
+    winner, why = _verdict(survivors, successes, yardstick, len(field) - 1)
+    return Race(winner, why, successes)
+
+
+def _better_half(survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int) -> list[int]:
+    count = max(2, math.ceil(len(survivors) / 2))
+    ranked = sorted(survivors, key=lambda block: -np.mean(successes[block][1:]))
+    return [yardstick, *[block for block in ranked if block != yardstick][: count - 1]]
+
+
+def _verdict(
+    survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int, comparisons: int
+) -> tuple[int, str]:
+    best = max(survivors, key=lambda block: np.mean(successes[block][1:]))
+    trained = len(successes[yardstick])
+    if best == yardstick:
+        return yardstick, f"block {yardstick}, the middle one, won the race (trained for {trained} iterations)"
+    gaps = np.array(successes[best][1:]) - np.array(successes[yardstick][1:])
+    ahead, behind = float(np.mean(successes[best][1:])), float(np.mean(successes[yardstick][1:]))
+    lead = f"won {ahead:.1%} against {behind:.1%} in {trained} iterations"
+    if len(gaps) > 1 and gaps.mean() > _needed(gaps, comparisons):
+        return best, f"block {best} clearly outran the middle block {yardstick}: it {lead}"
+    return yardstick, f"block {best} did not clearly outrun the middle block {yardstick} (it {lead}), which is taken"
+
+
+def _needed(gaps: np.ndarray, comparisons: int) -> float:
+    """The mean gap that chance seldom exceeds."""
+    error = float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
+    return float(stats.t.ppf(1 - CHANCE / max(comparisons, 1), len(gaps) - 1)) * error

@@ -1,0 +1,204 @@
+"""Which layer is trained: one that was named, or one that a selector chooses, and what choosing cost.
+
+An interrupted selection goes on where it was: the shared episodes, what `Probe.memo` is given and the blocks that were
+trained for a while lie in the run's checkpoints until the run ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents import deltas
+from agents.blocks import find_stack
+from agents.rows import Row
+from agents.targets import Target, parse
+from agents.types import EpisodeKey
+from training import checkpoint, selectors
+from training.arms import CHECKPOINTS, Run, train
+from training.batches import TrainingRow
+from training.collect import collect
+from training.folder import RunFolder
+from training.selectors import Probe
+
+PROBE = -2
+"""The iteration that keys the shared episodes."""
+FOLDER, EPISODES, VALUES = "selection", "episodes.safetensors", "values.json"
+Groups = Sequence[Sequence[TrainingRow]]
+
+
+def choose(run: Run, layer: str = "") -> dict[str, Any]:
+    """The content of `layers.json`: the target of `layer=` or of another layer, or what its selector chose and why."""
+    num_blocks, layer = len(find_stack(run.model)), (layer or run.config.layer).strip()
+    fixed = parse(layer, num_blocks, selectors.names())
+    if fixed is None:
+        return _Selection(run, layer.lower()).content()
+    return {
+        "selector": fixed.name if fixed.full else "fixed",
+        "target": fixed.name,
+        "chosen": list(fixed.indices),
+        "why": f"layer={layer} was asked for",
+        "blocks": [{"index": index, "score": None, "details": {}} for index in range(num_blocks)],
+        "cost": {"seconds": 0.0},
+    }
+
+
+def lines(choice: Mapping[str, Any]) -> list[str]:
+    """What was chosen, why, what every block scored, and what that cost."""
+    said = [f"layer {choice['target'].replace(',', ', ')}: {choice['why']}"]
+    if any(block["score"] is not None for block in choice["blocks"]):
+        scores = (
+            f"{block['index']}: {block['score']:.3g}"
+            + (f" ± {block['details']['standard_error']:.2g}" if "standard_error" in block["details"] else "")
+            for block in choice["blocks"]
+        )
+        said.append(f"scores of the blocks (higher is better, ± standard error): {'; '.join(scores)}")
+    if choice["cost"].get("share"):
+        said.append(f"choosing cost {choice['cost']['share']:.1%} of training every block once")
+    return said
+
+
+@dataclass
+class _Selection:
+    """One selection, with what it has played and learned so far.
+
+    Attributes:
+        run: the run.
+        name: the selector.
+        played: episodes played.
+        raced: iterations that each block was trained for.
+        probed: the tasks of the shared episodes; none until they are played.
+    """
+
+    run: Run
+    name: str
+    played: int = 0
+    raced: dict[int, int] = field(default_factory=dict)
+    probed: tuple[str, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """Asks the selector; the content of `layers.json`."""
+        run, train_config = self.run, self.run.config.train
+        started = time.perf_counter()
+        probe = Probe(
+            model=run.model,
+            num_blocks=len(find_stack(run.model)),
+            groups=self._groups,
+            device=run.model.device,
+            temperature=train_config.temperature,
+            micro_batch_tokens=train_config.micro_batch_tokens,
+            seed=run.config.seed,
+            learning_rate=train_config.learning_rate,
+            iterations=run.config.iterations,
+            budget=run.config.budget,
+            memo=self._memo,
+            race=self._race,
+        )
+        choice = selectors.find(self.name)(probe)
+        iteration = train_config.groups * train_config.group_size
+        raced = sum(self.raced.values()) * iteration
+        sweep = probe.num_blocks * run.config.iterations * iteration
+        episodes, learned = self.played + raced, sum(probe.learned_episodes.values()) + raced
+        cost = {
+            "seconds": time.perf_counter() - started,
+            "episodes": episodes,
+            "learned_episodes": learned,
+            # Playing an episode and learning from it count alike.
+            "share": (episodes + learned) / (2 * sweep) if sweep else 0.0,
+        }
+        content = choice.as_json(cost)
+        for block in content["blocks"]:
+            of_block = probe.learned_episodes[block["index"]] + self.raced.get(block["index"], 0) * iteration
+            block["details"] = {**block["details"], "learned_episodes": of_block}
+        return content | {"tasks": run.probe.as_json() if self.probed else replace(run.probe, tasks=()).as_json()}
+
+    def _groups(self) -> Groups:
+        """The shared batch: played, or as it was kept when the selection was interrupted."""
+        run, file = self.run, self._folder() / EPISODES
+        size = run.config.train.group_size
+        keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in run.probe.tasks for member in range(size)]
+        self.probed, self.played = run.probe.tasks, len(keys)
+        if not file.is_file():
+            with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
+
+                def advance(count: int) -> None:
+                    run.stop.check()
+                    bar.advance(count)
+
+                policy = run.policy(run.config.train.temperature, "probe")
+                rows = collect(run.train_env, policy, keys, run.estimator(), progress=advance).rows
+            keep_rows(file, rows)
+        rows = kept_rows(file)
+        return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+
+    def _folder(self) -> Path:
+        folder = self.run.folder / CHECKPOINTS / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _memo(self, name: str, compute: Callable[[], list[float]]) -> list[float]:
+        self.run.stop.check()
+        folder = RunFolder(self._folder())
+        values = folder.read_json(VALUES) or {}
+        if name not in values:
+            values[name] = compute()
+            folder.write_json(VALUES, values)
+        return list(values[name])
+
+    def _race(self, block: int, iterations: int) -> Sequence[float]:
+        """Trains a block for so many iterations in all; the success of each iteration's episodes."""
+        self.raced[block] = max(self.raced.get(block, 0), iterations)
+
+        def compute() -> list[float]:
+            run = self.run
+            side = replace(run, config=replace(run.config, iterations=iterations), folder=RunFolder(self._folder()))
+            base = {name: value.detach().clone() for name, value in run.model.named_parameters()}
+            try:
+                history = train(side, f"choosing the layer: block {block}", Target((block,)))["history"]
+            finally:
+                deltas.revert(run.model, base)
+                run.model.requires_grad_(False)
+                run.model.zero_grad(set_to_none=True)
+            return [float(row["success"]) for row in history]
+
+        return self._memo(f"block {block}, {iterations} iterations", compute)
+
+
+def keep_rows(file: Path, rows: Sequence[TrainingRow]) -> None:
+    """Writes training rows without reference log-probabilities."""
+    columns: dict[str, list[np.ndarray[Any, Any]]] = {
+        "tokens": [row.row.tokens for row in rows],
+        "sampled": [row.row.sampled for row in rows],
+        "turn": [row.row.turn for row in rows],
+        "logprobs": [row.row.logprobs for row in rows],
+        "advantages": [row.advantages for row in rows],
+        "old": [row.old for row in rows],
+    }
+    tensors = {name: torch.from_numpy(np.concatenate(parts)) for name, parts in columns.items() if parts}
+    facts = {"lengths": [len(row.row.tokens) for row in rows], "tasks": [row.task for row in rows]}
+    checkpoint.save(file, tensors, facts)
+
+
+def kept_rows(file: Path) -> list[TrainingRow]:
+    """Reads what `keep_rows` wrote.
+
+    Raises:
+        InputError: the file is cut or holds something else.
+    """
+    tensors, facts = checkpoint.load(file)
+    columns = {name: tensor.numpy() for name, tensor in tensors.items()}
+    rows, start, spoken = list[TrainingRow](), 0, 0
+    for length, task in zip(facts["lengths"], facts["tasks"], strict=True):
+        whole = slice(start, start + length)
+        row = Row(*(columns[name][whole] for name in Row._fields))
+        said = slice(spoken, spoken + int(row.sampled.sum()))
+        rows.append(TrainingRow(row, columns["advantages"][said], columns["old"][said], task=task))
+        start, spoken = whole.stop, said.stop
+    return rows
