@@ -2,9 +2,10 @@
 
 Whatever their order on the command line, values are applied in this one: the defaults of the dataclasses; the presets
 that are chosen by default; a saved configuration (`config=RUN/config.yaml`); the presets chosen on the command line
-(`env=NAME`, `model=NAME`, ...); a recipe (`recipe=NAME`, a preset that may set any key and choose other presets); and
-the keys given one by one (`env.max_turns=30`). So the choice of a preset never undoes a key that was typed out. The
-result is checked against types, choices and limits, and is saved in full, so that it runs again by itself.
+(`env=NAME`, `model=NAME`, ...); a recipe (`recipe=NAME`, a preset that may set any key, and chooses other presets by
+`model: NAME` or by a `name` among the keys it sets there); and the keys given one by one (`env.max_turns=30`). So the
+choice of a preset never undoes a key that was typed out. The result is checked against types, choices and limits, and
+is saved in full, so that it runs again by itself.
 
 Left out on purpose: sweeps over values.
 """
@@ -113,7 +114,7 @@ def _layers(schema: type[Any], arguments: _Arguments) -> tuple[dict[str, type[An
     recipe = presets.read("recipe", recipe_name) if recipe_name else {}
     saved = dict(arguments.saved)
     groups = groups_of(schema)
-    choices = {name: recipe.pop(name) for name in groups if isinstance(recipe.get(name), str)} | arguments.choices
+    choices = _recipe_choices(recipe, groups) | arguments.choices
     options: dict[str, type[Any]] = {}
     before: list[_Layer] = []
     after: list[_Layer] = []
@@ -128,6 +129,19 @@ def _layers(schema: type[Any], arguments: _Arguments) -> tuple[dict[str, type[An
         (after if typed else before).append(_Layer(values, f" (in configs/{name}/{chosen}.yaml)"))
     file = _Layer(saved, " (in the file of config=)")
     return options, [*before, file, *after, _Layer(recipe, f" (in configs/recipe/{recipe_name}.yaml)")]
+
+
+def _recipe_choices(recipe: dict[str, Any], groups: Mapping[str, Group]) -> dict[str, str]:
+    """Takes the presets that a recipe chooses out of it: `model: warm`, or `name: warm` among keys of the model."""
+    choices: dict[str, str] = {}
+    for name in groups:
+        below = recipe.get(name)
+        if isinstance(below, str):
+            choices[name] = recipe.pop(name)
+        elif isinstance(below, Mapping) and isinstance(below.get("name"), str):
+            choices[name] = below["name"]
+            recipe[name] = {key: value for key, value in below.items() if key != "name"}
+    return choices
 
 
 def _saved_choice(saved: dict[str, Any], name: str, otherwise: str) -> tuple[str, str | None]:

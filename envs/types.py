@@ -84,7 +84,7 @@ class TextEnv(gymnasium.Env[str, str]):
         in_process: False where a world is slow, holds a process or may crash: rollouts then play it in worker
             processes (`envs.pool`), under deadlines.
         cloned: the players whose demonstrations a starting policy is made from, where it is not the expert or else the
-            oracle alone.
+            oracle alone. Where their ways differ in worth, which of them pays is left to learn; one may be named twice.
         free_text: True where an action is free text (a solution, a program) rather than a command. It may have several
             lines and is handed to `step` whole; `info["admissible_commands"]` is empty.
         instructions: what a chat model is told before the first text. How it has to mark its action is said elsewhere,

@@ -86,7 +86,9 @@ class Source:
         if not whole:
             causes = [steps.cause for steps in played if isinstance(steps, Failure)]
             raise InputError(f"the environment breaks all of {count} demonstrations, the first so: {causes[0]}.")
-        kept = [steps for steps in whole if steps[-1].won or not config.only_wins]
+        # What a player of several does that loses is what there is left to learn.
+        every = not config.only_wins or len(set(self.players)) > 1
+        kept = [steps for steps in whole if steps[-1].won or every]
         if not kept:
             players = ",".join(self.players)
             raise InputError(f"player={players} wins none of {count} tasks, so there is nothing to learn from.")

@@ -54,7 +54,9 @@ class WarmstartConfig:
     demonstrations: int = key(
         2048, "learned from again and again, of a world that is slow (played in worker processes)", minimum=1
     )
-    only_wins: bool = key(True, "whether to learn only from demonstrations that win")
+    only_wins: bool = key(
+        True, "whether to learn only from demonstrations that win; those of several players all count"
+    )
     success: float = key(
         0.5, "wind up once the policy wins this share of tasks, greedily; 0 does not look", minimum=0, maximum=1
     )

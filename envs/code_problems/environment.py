@@ -84,6 +84,8 @@ class CodeProblems(TextEnv):
         "stepwise": lambda env, seed: StyledPlayer(_problem_of(env), _problem_of(env).stepwise),
         "verbose": lambda env, seed: StyledPlayer(_problem_of(env), _problem_of(env).verbose),
     }
+    # Twice the talkative one: greedily, the policy then says more than a short reply has room for.
+    cloned: ClassVar[tuple[str, ...]] = ("stepwise", "verbose", "verbose")
     free_text: ClassVar[bool] = True
     # A step waits for processes.
     in_process: ClassVar[bool] = False

@@ -78,6 +78,7 @@ class Sokoban(TextEnv):
         "oracle": OraclePlayer,
         "pacing": PacingPlayer,
     }
+    cloned: ClassVar[tuple[str, ...]] = ("oracle", "pacing")
     step_parts: ClassVar[Mapping[str, str]] = {
         "envs.sokoban.board.drawn": "text",
         "envs.sokoban.environment.Sokoban._text": "text",

@@ -75,11 +75,35 @@ class OraclePlayer:
         return self._env.hint() or "look"
 
 
+class HesitantPlayer(OraclePlayer):
+    """Plays what the oracle plays, but looks at what it carries twice before every command: it takes thrice as long."""
+
+    def __init__(self, env: TextEnv, seed: int) -> None:
+        """Starts.
+
+        Args:
+            env: a `TextWorld`, after `reset`.
+            seed: without effect.
+        """
+        super().__init__(env, seed)
+        self._turn = 0
+
+    def act(self, text: str, info: Info) -> str:
+        """Returns the next command."""
+        self._turn += 1
+        return "inventory" if self._turn % 3 else super().act(text, info)
+
+
 class TextWorld(TextEnv):
     """Text games made by Microsoft's TextWorld: cooking, coin collecting, treasure hunting, or any of its files."""
 
     config_class: ClassVar[type[Any]] = TextWorldConfig
-    players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {"random": RandomPlayer, "oracle": OraclePlayer}
+    players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
+        "random": RandomPlayer,
+        "oracle": OraclePlayer,
+        "hesitant": HesitantPlayer,
+    }
+    cloned: ClassVar[tuple[str, ...]] = ("oracle", "hesitant")
     in_process: ClassVar[bool] = False
 
     def __init__(self, config: TextWorldConfig | None = None, **options: Any) -> None:  # noqa: ANN401 - fields of the config

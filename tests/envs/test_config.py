@@ -60,6 +60,7 @@ def preset_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "oven/variant": "oven: {name: gas, fan: true}",
         "recipe/rolls": "oven: wood\nloaves: 12\nflour: wheat",
         "recipe/list": "- 1",
+        "recipe/bread": "oven:\n  name: wood\n  degrees: 150.0\nloaves: 3",
     }.items():
         path = folder / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
@@ -102,6 +103,13 @@ def test_a_recipe_sets_keys_and_chooses_presets_and_yields_to_what_is_typed():
     assert (rolls.oven.name, rolls.oven.degrees, rolls.loaves, rolls.flour) == ("wood", 280, 12, "wheat")
     assert bake("recipe=rolls", "oven=gas").oven == Oven("gas", 200.0)
     assert bake("recipe=rolls", "loaves=2").loaves == 2
+
+
+def test_a_recipe_may_choose_a_preset_and_change_some_of_it():
+    bread = bake("recipe=bread")
+    assert (bread.oven, bread.dough.rests, bread.loaves) == (Oven("wood", 150.0), 3, 3)
+    assert bake("recipe=bread", "oven.degrees=90").oven == Oven("wood", 90.0)
+    assert bake("recipe=bread", "oven=gas").oven == Oven("gas", 150.0)
 
 
 def test_a_preset_may_stand_for_a_variant_of_another_name():

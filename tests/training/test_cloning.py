@@ -113,6 +113,17 @@ def test_only_demonstrations_that_win_are_learned_from():
     assert 0 < len(won) < 60
 
 
+def test_of_several_players_all_demonstrations_count():
+    options = {"width": 6, "height": 5, "max_pushes": 3, "max_turns": 8}
+    both = source("sokoban", "oracle,pacing", options).play(0, 60)
+    assert len(both) == 60
+    assert 0 < sum(steps[-1].won for steps in both) < 60
+    # One that is named twice plays twice as often.
+    names = source("sokoban", "oracle,pacing,pacing", options)
+    chosen = [steps[-1].won for steps in names.play(0, 60)]
+    assert sum(chosen) < sum(steps[-1].won for steps in both)
+
+
 def test_a_player_that_wins_nothing_is_no_example():
     for player, slow in (("random", True), ("random", False)):
         nothing = source("alfworld", player, {"data": "generated", "max_turns": 3}, demonstrations=10)

@@ -151,8 +151,8 @@ def test_a_stopped_warm_start_leaves_nothing_in_the_cache(tmp_path: Path, monkey
     [
         ("alfworld", ("expert",)),
         ("math", ("oracle", "direct")),
-        ("code", ("oracle",)),
-        ("sokoban_tiny", ("oracle",)),
+        ("code", ("stepwise", "verbose", "verbose")),
+        ("sokoban_tiny", ("oracle", "pacing")),
         ("webshop", ("oracle",)),
     ],
 )

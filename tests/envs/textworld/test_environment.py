@@ -101,6 +101,21 @@ def test_the_oracle_finds_back_when_led_away(textworld: object):
     assert info["won"]
 
 
+def test_the_hesitant_player_wins_in_three_times_the_turns(coin: TextWorld):
+    turns = {}
+    for name in ("oracle", "hesitant"):
+        text, info = coin.reset(seed=0)
+        player, said, done = coin.players[name](coin, 0), [], False
+        while not done:
+            said.append(player.act(text, info))
+            text, _, terminated, truncated, info = coin.step(said[-1])
+            done = terminated or truncated
+        assert info["won"]
+        turns[name] = said
+    assert [said for said in turns["hesitant"] if said != "inventory"] == turns["oracle"]
+    assert turns["hesitant"][::3] == turns["hesitant"][1::3] == ["inventory"] * len(turns["oracle"])
+
+
 def test_commands_that_are_not_of_the_game_are_refused(
     coin: TextWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
