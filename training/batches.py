@@ -111,7 +111,7 @@ def _pad(rows: list[TrainingRow], length: int, device: torch.device) -> MicroBat
 
 
 @contextmanager
-def _head_on(model: PreTrainedModel, selected_BT: torch.Tensor) -> Iterator[None]:
+def head_on(model: PreTrainedModel, selected_BT: torch.Tensor) -> Iterator[None]:
     """Lets the output head see the selected positions only: (B, T, D) becomes (1, S, D)."""
 
     def gather(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -139,7 +139,7 @@ def sampled_logprobs(
         log pi of each sampled token, (S,), in float32, with gradient where the model has one; and the entropy at each,
         (S,) in nats.
     """
-    with _head_on(model, batch.predicts_BT):
+    with head_on(model, batch.predicts_BT):
         # Padding is on the right, where causal attention lets no real token see it; a mask would only cost time.
         logits = model(input_ids=batch.tokens_BT, use_cache=False).logits[0]
     logprobs_SV = torch.log_softmax(logits.float() / temperature, dim=-1)

@@ -80,6 +80,7 @@ def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> C
     if len(groups) < 3:
         return too_few(probe, name, len(groups))
     gradients = block_gradients(probe, groups)
+    probe.learned(None, sum(map(len, groups)))
     scores = [score(gradient) for gradient in gradients]
     jackknifed = np.array([[score(_without(gradient, left)) for left in range(len(groups))] for gradient in gradients])
     index, why = decide(np.array(scores), jackknifed, promise)
@@ -88,14 +89,16 @@ def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> C
         BlockScore(block, value, {"standard_error": error, "gradient_norm": norm(gradient)})
         for block, (value, error, gradient) in enumerate(zip(scores, errors, gradients, strict=True))
     )
-    return Choice(name, (index,), f"{why} (probe: {len(groups)} groups with a learning signal)", blocks)
+    why = f"{why} (probe: {len(groups)} groups with a learning signal)"
+    return Choice(name, (index,), why, blocks, tuple(sorted(leaders(np.array(scores), jackknifed))))
 
 
 def too_few(probe: Probe, name: str, groups: int) -> Choice:
     """The prior's choice, where the shared batch says nothing."""
     index = middle(probe.num_blocks)[0]
     why = f"only {groups} groups of the probe carried a learning signal, too few to compare: the middle block"
-    return Choice(name, (index,), why, tuple(BlockScore(block, None) for block in range(probe.num_blocks)))
+    blocks = range(probe.num_blocks)
+    return Choice(name, (index,), why, tuple(BlockScore(block, None) for block in blocks), tuple(blocks))
 
 
 def _without(gradients_PD: torch.Tensor, left_out: int) -> torch.Tensor:
@@ -108,8 +111,8 @@ def standard_error(jackknifed_P: np.ndarray) -> float:
     return float(np.sqrt((count - 1) / count * np.sum((jackknifed_P - jackknifed_P.mean()) ** 2)))
 
 
-def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray, promise: str) -> tuple[int, str]:
-    """Chooses a block from scores (L,) and their leave-one-group-out values (L, P); says why."""
+def leaders(scores_L: np.ndarray, jackknifed_LP: np.ndarray) -> list[int]:
+    """The block of the best score (L,) and those that its lead over is not clear, by leave-one-out values (L, P)."""
     best = int(np.argmax(scores_L))
     num_blocks, num_groups = jackknifed_LP.shape
     most = float(stats.t.ppf(1 - CHANCE / max(num_blocks - 1, 1), num_groups - 1))
@@ -118,6 +121,12 @@ def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray, promise: str) -> tup
         error = standard_error(jackknifed_LP[best] - jackknifed_LP[block])
         if block != best and scores_L[best] - scores_L[block] <= most * error:
             rivals.append(block)
+    return rivals
+
+
+def decide(scores_L: np.ndarray, jackknifed_LP: np.ndarray, promise: str) -> tuple[int, str]:
+    """Chooses a block from scores (L,) and their leave-one-group-out values (L, P); says why."""
+    best, rivals = int(np.argmax(scores_L)), leaders(scores_L, jackknifed_LP)
     if len(rivals) == 1:
         return best, f"block {best} {promise}, clearly above every other block"
     center = (len(scores_L) - 1) / 2

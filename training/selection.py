@@ -86,10 +86,12 @@ class _Selection:
     def content(self) -> dict[str, Any]:
         """Asks the selector; the content of `layers.json`."""
         run, train_config = self.run, self.run.config.train
-        started = time.perf_counter()
+        started, num_blocks = time.perf_counter(), len(find_stack(run.model))
+        iteration = train_config.groups * train_config.group_size
+        sweep = num_blocks * run.config.iterations * iteration
         probe = Probe(
             model=run.model,
-            num_blocks=len(find_stack(run.model)),
+            num_blocks=num_blocks,
             groups=self._groups,
             device=run.model.device,
             temperature=train_config.temperature,
@@ -98,13 +100,12 @@ class _Selection:
             learning_rate=train_config.learning_rate,
             iterations=run.config.iterations,
             budget=run.config.budget,
+            sweep_episodes=sweep,
             memo=self._memo,
             race=self._race,
         )
         choice = selectors.find(self.name)(probe)
-        iteration = train_config.groups * train_config.group_size
         raced = sum(self.raced.values()) * iteration
-        sweep = probe.num_blocks * run.config.iterations * iteration
         episodes, learned = self.played + raced, sum(probe.learned_episodes.values()) + raced
         cost = {
             "seconds": time.perf_counter() - started,

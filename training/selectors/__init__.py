@@ -52,7 +52,8 @@ class Probe:
         race: trains a block alone for so many iterations from the start (or on from where it stopped) and returns the
             success of each iteration's episodes, of which the first plays the untrained policy. All blocks meet the
             same tasks with the same draws. None where nothing can be trained.
-        learned_episodes: episodes learned from for each block's score so far.
+        sweep_episodes: episodes that training every block once plays; 0 if that is not known.
+        learned_episodes: episodes learned from so far for each block's score; under None for all of them together.
     """
 
     model: PreTrainedModel
@@ -67,10 +68,11 @@ class Probe:
     budget: float = 0.15
     memo: Callable[[str, Callable[[], list[float]]], list[float]] = _compute
     race: Callable[[int, int], Sequence[float]] | None = None
-    learned_episodes: Counter[int] = field(default_factory=Counter)
+    sweep_episodes: int = 0
+    learned_episodes: Counter[int | None] = field(default_factory=Counter)
 
-    def learned(self, block: int, episodes: int) -> None:
-        """Notes that so many episodes were learned from to score a block."""
+    def learned(self, block: int | None, episodes: int) -> None:
+        """Notes that so many episodes were learned from to score a block, or all at once (None)."""
         self.learned_episodes[block] += episodes
 
 
@@ -98,12 +100,14 @@ class Choice:
         indices: the chosen blocks, ascending.
         why: one or two sentences.
         blocks: every block's score, lowest block first.
+        tied: the blocks that could not be told apart from the best, itself among them; empty if nobody asked.
     """
 
     selector: str
     indices: tuple[int, ...]
     why: str
     blocks: tuple[BlockScore, ...]
+    tied: tuple[int, ...] = ()
 
     def as_json(self, cost: dict[str, Any]) -> dict[str, Any]:
         """The content of `layers.json`."""

@@ -1,15 +1,81 @@
-"""`layer=auto`: the block whose gradient promises the largest gain of one Adam step, or the middle one.
+"""`layer=auto`: what the cheap signs say together, a race where the budget allows one, else the middle block.
 
-The score and the rule that falls back to the middle where blocks cannot be told apart are those of `training.probing`.
-Left out: trial updates, which `layer=trial` has.
+In this order:
+
+1.  A block that is out of order. Both signs that need no reward name the same one: it is missed least in predicting
+    what the world says (`layer=removal`), and it learns best to predict that (`layer=adaptation`).
+2.  A block that clearly promises the largest gain of one Adam step on the policy loss (`training.probing`).
+3.  A block that clearly outruns the middle one in a race of real training, among those that step 2 could not tell
+    apart, if `budget=` leaves enough for one (`training.racing`).
+4.  The middle block, "Is One Layer Enough?"'s prior (arXiv 2607.01232). The choice says so.
+
+The score of a block is its first-order gain; the details have the other signs. `python -m training.planted` tests the
+first step with blocks that were damaged on purpose.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from training.batches import TrainingRow
 from training.probing import gain, select_by_gradient
-from training.selectors import Choice, Probe
+from training.racing import FEWEST, race
+from training.selectors import BlockScore, Choice, Probe, adaptation, removal
 
 
 def select(probe: Probe) -> Choice:
-    """Scores every block on the shared batch and chooses one."""
-    return select_by_gradient(probe, "auto", gain, "promises the largest first-order gain")
+    """Chooses a block by all signs together."""
+    once = replace(probe, groups=_once(probe.groups))
+    missed, learns = removal.select(once), adaptation.select(once)
+    gains = select_by_gradient(once, "auto", gain, "promises the largest first-order gain")
+    gains = replace(gains, blocks=_with_details(gains, {"removal": missed, "adaptation": learns}))
+    suspect, other = _best(missed), _best(learns)
+    if suspect is not None and suspect == other:
+        why = f"block {suspect} is out of order: it is missed least in predicting the world, and learns that best"
+        return replace(gains, indices=(suspect,), why=why)
+    iterations = _affordable(once)
+    if len(gains.tied) < 2 or iterations < FEWEST * len(gains.tied):
+        return gains
+    raced = race(once, gains.tied, iterations)
+    if raced is None:
+        return gains
+    return replace(gains, indices=(raced.winner,), why=f"{gains.why}; {raced.why}")
+
+
+def _affordable(probe: Probe) -> int:
+    """Iterations of a race that the budget still pays, after the signs; playing and learning count alike."""
+    if not probe.sweep_episodes:
+        return 0
+    spent = sum(map(len, probe.groups())) + sum(probe.learned_episodes.values())
+    left = probe.budget - spent / (2 * probe.sweep_episodes)
+    return max(0, int(left * probe.num_blocks * probe.iterations))
+
+
+def _once(groups: Callable[[], Sequence[Sequence[TrainingRow]]]) -> Callable[[], Sequence[Sequence[TrainingRow]]]:
+    """Plays the shared batch for the first of several selectors only."""
+    played: list[Sequence[Sequence[TrainingRow]]] = []
+
+    def shared() -> Sequence[Sequence[TrainingRow]]:
+        if not played:
+            played.append(groups())
+        return played[0]
+
+    return shared
+
+
+def _best(choice: Choice) -> int | None:
+    """The block of the highest score, clear or not; None without scores."""
+    scored = [(block.score, block.index) for block in choice.blocks if block.score is not None]
+    return max(scored)[1] if scored else None
+
+
+def _with_details(choice: Choice, others: dict[str, Choice]) -> tuple[BlockScore, ...]:
+    return tuple(replace(block, details=block.details | dict(_scores(others, block.index))) for block in choice.blocks)
+
+
+def _scores(others: dict[str, Choice], block: int) -> Iterator[tuple[str, float]]:
+    for name, other in others.items():
+        score = other.blocks[block].score
+        if score is not None:
+            yield name, score

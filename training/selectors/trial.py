@@ -10,6 +10,7 @@ middle is taken (`training.probing`). Unlike a first-order gain this sees how fa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,7 +32,14 @@ def select(probe: Probe) -> Choice:
     if len(groups) < FEWEST:
         return too_few(probe, "trial", len(groups))
     halves = (list(range(0, len(groups), 2)), list(range(1, len(groups), 2)))
-    gains_LP = np.array([_gains(probe, block, groups, halves) for block in find_stack(probe.model).modules])
+    gains_LP = np.array(
+        [
+            probe.memo(f"trial: block {index}", partial(_gains, probe, block, groups, halves))
+            for index, block in enumerate(find_stack(probe.model).modules)
+        ]
+    )
+    for index in range(probe.num_blocks):
+        probe.learned(index, sum(map(len, groups)))
     left_out_LP = (gains_LP.sum(1, keepdims=True) - gains_LP) / (gains_LP.shape[1] - 1)
     scores_L = gains_LP.mean(1)
     index, why = decide(scores_L, left_out_LP, "gains most by trial updates on unseen episodes")

@@ -1,0 +1,204 @@
+"""`python -m training.planted env=alfworld`: do selectors find a block that was damaged on purpose?
+
+One block of the starting policy is damaged by Gaussian noise on its matrices, as much as it takes to win half as often
+on the tuning tasks, or whatever share `damage=` says. Then every selector named is asked which block it would train,
+knowing nothing of it. A selector that looks at positions alone cannot pass. Cases that `out=` holds already are not
+computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from agents import deltas
+from agents.blocks import find_stack
+from envs.command import run_command
+from envs.config_schema import key
+from envs.errors import InputError, unknown
+from evals.scoring import play, score
+from evals.statistics import wilson
+from training import selectors
+from training.arms import Run
+from training.config import RunConfig
+from training.folder import RunFolder
+from training.prepare import check, load_model, open_run
+from training.selection import choose
+
+DEPTHS = 5
+TRIALS = 7
+"""Amounts of noise that are tried to find one that does the wanted damage."""
+WIDEST = (0.1, 10.0)
+"""Between these amounts, in standard deviations of each matrix, the search takes place."""
+CLOSE = 0.3
+"""A damage is as wanted if the remaining success is within this share of it."""
+
+
+@dataclass(frozen=True)
+class PlantedConfig(RunConfig):
+    """Keys of the test, beside those of the main job."""
+
+    depths: str = key("", "the blocks to damage, separated by commas; by default five, evenly from first to last")
+    seeds: str = key("0,1", "seeds of noise and episodes, separated by commas")
+    selectors: str = key("auto,prior", "who is asked, separated by commas")
+    damage: float = key(0.5, "share of its success that the policy is to lose", minimum=0.05, maximum=0.95)
+
+
+def main(config: PlantedConfig) -> int:
+    """Runs the command."""
+    names = [name.strip() for name in config.selectors.split(",") if name.strip()]
+    for name in names:
+        if name not in selectors.names():
+            raise unknown("selector", name, selectors.names())
+    try:
+        seeds = [int(seed) for seed in config.seeds.split(",")]
+        depths = [int(depth) for depth in config.depths.split(",") if depth.strip()]
+    except ValueError as error:
+        raise InputError(f"seeds= and depths= are whole numbers separated by commas ({error}).") from None
+    out = Path(config.out) if config.out else None
+    cases: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8")) if out and out.is_file() else []
+    for seed in seeds:
+        _compute(replace(config, seed=seed, out=""), depths, names, cases, out)
+    wanted = [case for case in cases if case["seed"] in seeds and case["selector"] in names]
+    Console().print(table(wanted))
+    return 0
+
+
+def _compute(
+    config: PlantedConfig, depths: Sequence[int], names: Sequence[str], cases: list[dict[str, Any]], out: Path | None
+) -> None:
+    """Adds the cases of one seed that are missing, and keeps them."""
+    inputs = check(config)
+    loaded = load_model(inputs)
+    num_blocks = len(find_stack(loaded.model))
+    depths = depths or sorted({round(place) for place in np.linspace(0, num_blocks - 1, DEPTHS)})
+    if not all(0 <= depth < num_blocks for depth in depths):
+        raise InputError(f"depths={config.depths}: the model has blocks 0 to {num_blocks - 1}.")
+    done = {(case["seed"], case["damaged"], case["selector"]) for case in cases}
+    for depth in depths:
+        missing = [name for name in names if (config.seed, depth, name) not in done]
+        if not missing:
+            continue
+        with tempfile.TemporaryDirectory(prefix="keystone-planted-") as scratch:
+            run = open_run(inputs, loaded, RunFolder(Path(scratch)), echo=False)
+            base = {name: value.detach().clone() for name, value in run.model.named_parameters()}
+            with run.pool:
+                noise, successes = damage(run, depth, config.damage, base)
+                for name in missing:
+                    side = replace(run, folder=RunFolder(Path(scratch) / name))
+                    side.folder.path.mkdir()
+                    choice = choose(side, name)
+                    cases.append(_case(config, depth, noise, successes, choice))
+                    print(_line(cases[-1]), flush=True)
+                    if out is not None:
+                        out.parent.mkdir(parents=True, exist_ok=True)
+                        out.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
+            deltas.revert(run.model, base)
+
+
+def damage(run: Run, block: int, wanted: float, base: Mapping[str, torch.Tensor]) -> tuple[float, tuple[float, float]]:
+    """Damages a block until the policy loses about a share of its success; bisection on the logarithm of the noise.
+
+    Args:
+        run: the run; its model is damaged.
+        block: which one.
+        wanted: the share to be lost.
+        base: the weights to start from.
+
+    Returns:
+        The noise in standard deviations of each matrix, and the success on the tuning tasks before and after.
+    """
+    deltas.revert(run.model, base)
+    whole = _success(run)
+    low, high = WIDEST
+    tried: dict[float, float] = {}
+    for _ in range(TRIALS):
+        noise = (low * high) ** 0.5
+        deltas.revert(run.model, base)
+        disturb(find_stack(run.model).modules[block], noise, run.config.seed)
+        tried[noise] = _success(run)
+        if abs(tried[noise] - whole * (1 - wanted)) <= CLOSE * whole * (1 - wanted):
+            break
+        low, high = (noise, high) if tried[noise] > whole * (1 - wanted) else (low, noise)
+    noise = min(tried, key=lambda one: abs(tried[one] - whole * (1 - wanted)))
+    deltas.revert(run.model, base)
+    disturb(find_stack(run.model).modules[block], noise, run.config.seed)
+    return noise, (whole, tried[noise])
+
+
+@torch.no_grad()
+def disturb(block: torch.nn.Module, noise: float, seed: int) -> None:
+    """Adds Gaussian noise to a block's matrices, `noise` times the standard deviation of each."""
+    generator = torch.Generator().manual_seed(seed)
+    for value in block.parameters():
+        if value.dim() > 1:
+            drawn = torch.randn(value.shape, generator=generator)
+            value.add_(noise * float(value.std()) * drawn.to(value.device, value.dtype))
+
+
+def _success(run: Run) -> float:
+    """Success on the tuning tasks, at the temperature of training."""
+    policy = run.policy(run.config.train.temperature, "damaged")
+    return score(play(run.train_env, policy, run.tuning, run.config.seed, stop=run.stop)).success
+
+
+def _case(
+    config: PlantedConfig, depth: int, noise: float, successes: tuple[float, float], choice: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        "damaged": depth,
+        "noise": noise,
+        "success": {"before": successes[0], "after": successes[1]},
+        "selector": choice["selector"],
+        "chosen": choice["chosen"],
+        "why": choice["why"],
+        "scores": [block["score"] for block in choice["blocks"]],
+        "share": choice["cost"]["share"],
+        "cost": {"seconds": choice["cost"]["seconds"]},
+    }
+
+
+def _line(case: Mapping[str, Any]) -> str:
+    fall = f"{case['success']['before']:.0%} to {case['success']['after']:.0%}"
+    chosen = ", ".join(map(str, case["chosen"]))
+    verdict = "found" if case["chosen"] == [case["damaged"]] else "missed"
+    return (
+        f"seed {case['seed']}, block {case['damaged']} with noise {case['noise']:.2f} (success {fall}): "
+        f"{case['selector']} {verdict}: {chosen}, {case['why']}"
+    )
+
+
+def table(cases: Sequence[Mapping[str, Any]]) -> Table:
+    """How often each selector named the damaged block, and what it cost."""
+    result = Table(title="damaged blocks found")
+    for column in ("selector", "found", "of", "95 % interval", "share of a sweep"):
+        result.add_column(column, justify="left" if column == "selector" else "right")
+    for name in dict.fromkeys(case["selector"] for case in cases):
+        own = [case for case in cases if case["selector"] == name]
+        found = sum(case["chosen"] == [case["damaged"]] for case in own)
+        low, high = wilson(found, len(own))
+        share = float(np.mean([case["share"] for case in own]))
+        result.add_row(name, str(found), str(len(own)), f"{low:.0%} to {high:.0%}", f"{share:.1%}")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            "python -m training.planted",
+            PlantedConfig,
+            main,
+            description="Damages one block after another and asks selectors which one it is.",
+        )
+    )

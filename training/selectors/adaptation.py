@@ -1,0 +1,83 @@
+"""`layer=adaptation`: how much better each block alone learns to predict what the world says.
+
+The shared groups are dealt into two halves. On one half a block is trained for a few Adam updates on the tokens that
+the world said (what the policy said is context only), at the learning rate of training, and then put back; the other
+half says by how many nats a token the prediction improved, at the better of two looks. A block that is out of order
+mends itself best. That takes no reward, so it also works where nothing is won yet; what it says about the gain of
+reinforcement learning is for a study to find out. Standard errors are a jackknife over groups; where blocks cannot be
+told apart, the one nearest the middle is taken (`training.probing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents.blocks import find_stack
+from training.batches import TrainingRow, micro_batches
+from training.prediction import left_out, losses, world_loss
+from training.probing import Groups, decide, standard_error, too_few
+from training.selectors import BlockScore, Choice, Probe
+
+LOOKS = (4, 8)
+"""Numbers of updates after which the other half is asked."""
+ROWS = 4
+"""Episodes an update, of different groups where there are so many."""
+ASKED = 4
+"""Episodes of each group of the other half that are asked."""
+FEWEST = 6
+
+
+def select(probe: Probe) -> Choice:
+    """Trains every block on what the world says and chooses the one that gains most."""
+    groups = [rows for rows in probe.groups() if rows]
+    if len(groups) < FEWEST:
+        return too_few(probe, "adaptation", len(groups))
+    learned, asked = groups[0::2], [rows[:ASKED] for rows in groups[1::2]]
+    before_P = np.array(probe.memo("adaptation: before", partial(losses, probe, asked)))
+    blocks = find_stack(probe.model).modules
+    gains_LP = np.stack([before_P - _best(probe, index, block, learned, asked) for index, block in enumerate(blocks)])
+    left_out_LP, scores_L = left_out(gains_LP), gains_LP.mean(1)
+    index, why = decide(scores_L, left_out_LP, "learns best to predict the world")
+    scored = tuple(
+        BlockScore(block, float(score), {"standard_error": standard_error(row)})
+        for block, (score, row) in enumerate(zip(scores_L, left_out_LP, strict=True))
+    )
+    return Choice("adaptation", (index,), f"{why} (probe: {len(groups)} groups)", scored)
+
+
+def _best(probe: Probe, index: int, block: nn.Module, learned: Groups, asked: Groups) -> np.ndarray:
+    """Nats a token of each group asked (P,) at the look that serves the block best."""
+    # Round after round, so that the rows of an update are of different groups.
+    rows = [rows[place] for place in range(max(map(len, learned))) for rows in learned if place < len(rows)]
+    probe.learned(index, ROWS * max(LOOKS))
+    flat = probe.memo(f"adaptation: block {index}", partial(_trial, probe, block, rows, asked))
+    return min(np.array(flat).reshape(len(LOOKS), len(asked)), key=lambda losses_P: float(losses_P.mean()))
+
+
+def _trial(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow], asked: Groups) -> list[float]:
+    """Trains a block, asks after each number of `LOOKS`, and puts it back; the losses one look after another."""
+    before = [value.detach().clone() for value in block.parameters()]
+    probe.model.requires_grad_(False)
+    block.requires_grad_(True)
+    optimizer = torch.optim.AdamW(block.parameters(), lr=probe.learning_rate, weight_decay=0.0)
+    found: list[float] = []
+    try:
+        for update in range(max(LOOKS)):
+            part = [rows[(ROWS * update + place) % len(rows)] for place in range(ROWS)]
+            for batch in micro_batches(part, probe.micro_batch_tokens, probe.device):
+                (world_loss(probe, batch).mean() * len(batch.rows) / len(part)).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if update + 1 in LOOKS:
+                found += losses(probe, asked)
+    finally:
+        with torch.no_grad():
+            for value, old in zip(block.parameters(), before, strict=True):
+                value.copy_(old)
+        probe.model.requires_grad_(False)
+    return found
