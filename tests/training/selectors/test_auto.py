@@ -13,7 +13,20 @@ from tests.training.guessing import small_model
 from tests.training.rows import CPU, near_the_model, random_rows
 from training import probing
 from training.batches import TrainingRow, micro_batches, sampled_logprobs
-from training.selectors import Probe, auto, fisher, norm, prior, random, snr, trial
+from training.selectors import (
+    BlockScore,
+    Choice,
+    Probe,
+    adaptation,
+    auto,
+    fisher,
+    norm,
+    prior,
+    random,
+    removal,
+    snr,
+    trial,
+)
 
 
 def planted(seed: int, groups: int = 16, size: int = 200, signal: float = 0.0) -> torch.Tensor:
@@ -227,3 +240,67 @@ def test_trial_updates_of_noise_gain_nothing():
             row.old = sampled_logprobs(given.model, batch, 0.7)[0].numpy()
     choice = trial.select(given)
     assert all(block.score < 3 * block.details["standard_error"] for block in choice.blocks)
+
+
+def as_world(rows: list[TrainingRow]) -> list[TrainingRow]:
+    """The world always says the same, which can be learned."""
+    for row in rows:
+        row.row.tokens[~row.row.sampled] = 7
+    return rows
+
+
+def signs(monkeypatch: pytest.MonkeyPatch, missed: int, learns: int) -> None:
+    """Lets the signs that need no reward name blocks."""
+    for module, best in ((removal, missed), (adaptation, learns)):
+        blocks = tuple(BlockScore(block, float(block == best)) for block in range(4))
+        monkeypatch.setattr(module, "select", lambda probe, blocks=blocks: Choice("sign", (0,), "", blocks))
+
+
+def test_a_block_that_both_signs_name_is_out_of_order(monkeypatch: pytest.MonkeyPatch):
+    signs(monkeypatch, 3, 3)
+    choice = auto.select(probe(as_groups(random_rows(16))))
+    assert choice.indices == (3,)
+    assert choice.why.startswith("block 3 is out of order")
+    assert [(block.details["removal"], block.details["adaptation"]) for block in choice.blocks] == [(0, 0)] * 3 + [
+        (1, 1)
+    ]
+
+
+def test_signs_that_disagree_leave_the_choice_to_the_gain(monkeypatch: pytest.MonkeyPatch):
+    signs(monkeypatch, 3, 0)
+    choice = auto.select(probe(as_groups(random_rows(16))))
+    assert choice.indices == (1,)
+    assert "cannot be told apart" in choice.why
+
+
+@pytest.mark.parametrize(("budget", "raced"), [(0.15, True), (0.02, False)])
+def test_blocks_that_cannot_be_told_apart_race_if_the_budget_allows(
+    budget: float, raced: bool, monkeypatch: pytest.MonkeyPatch
+):
+    signs(monkeypatch, 3, 0)
+    trained: dict[int, int] = {}
+
+    def race(block: int, iterations: int) -> list[float]:
+        trained[block] = iterations
+        # The third block learns fast.
+        return [0.3 + (0.02 if block == 2 else 0.001) * at + 1e-4 * (7 * block * at % 3) for at in range(iterations)]
+
+    given = replace(
+        probe(as_groups(random_rows(16))), budget=budget, iterations=30, sweep_episodes=4 * 30 * 64, race=race
+    )
+    choice = auto.select(given)
+    assert bool(trained) is raced
+    assert choice.indices == ((2,) if raced else (1,))
+    assert sum(trained.values()) <= 0.15 * 4 * 30
+    assert ("clearly outran" in choice.why) is raced
+
+
+def test_the_shared_batch_is_played_once_for_all_signs():
+    played = []
+    rows = as_world(random_rows(16))
+    given = probe(as_groups(rows))
+    groups = given.groups()
+    given.groups = lambda: played.append(1) or groups
+    choice = auto.select(given)
+    assert len(played) == 1
+    assert all({"removal", "adaptation", "standard_error"} <= block.details.keys() for block in choice.blocks)
