@@ -150,6 +150,19 @@ def test_blocks_below_the_lowest_trained_one_run_once_for_all_members():
     assert counts[1] == counts[2] == 3 * counts[0] > 0
 
 
+def test_the_weights_of_one_model_and_the_deltas_are_all_that_is_kept():
+    bank = bank_of({"one": Target((1,)), "two": Target((2,)), "three": Target((2,))})
+    block = sum(value.numel() for value in parameters(bank.model, Target((1,))).values())
+    before = {value.data_ptr() for value in bank.model.parameters()}
+    three = committee(bank, ("one", "two", "three"), "majority")
+    rollout(Corridor, three, KEYS)
+    assert {value.data_ptr() for value in bank.model.parameters()} == before
+    assert sum(value.numel() for delta in bank._deltas.values() for value in delta.values()) == 3 * block
+    session = three.open(KEYS[:1], None)
+    # Keys and values: one prefix, and what is above it once for each member.
+    assert len(session._cache._blocks) == 1 + 3 * 2
+
+
 @pytest.mark.parametrize(
     ("targets", "shared"),
     [
