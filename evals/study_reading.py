@@ -152,7 +152,7 @@ def _selectors(study: Mapping[str, Any]) -> list[str]:
         rank = entry["rank_correlation"]
         ranks = "" if rank is None else f", rank correlation with success {rank:+.2f}"
         picks = ", ".join(f"seed {seed}: {'+'.join(map(str, blocks))}" for seed, blocks in entry["picks"].items())
-        cost = f", plays {100 * entry['cost_share']:.1f} % of the sweep's episodes" if entry["picks"] else ""
+        cost = f", costs {100 * entry['cost_share']:.1f} % of training every block once" if entry["picks"] else ""
         lines.append(
             f"  {name}: regret {findings.in_points(entry['regret'])}{ranks}{cost}{f' (picks {picks})' if picks else ''}"
         )

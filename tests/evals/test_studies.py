@@ -58,6 +58,7 @@ def pick(selector: str, seed: int, chosen: int, scores: list[float] | None) -> d
         "chosen": [chosen],
         "scores": scores,
         "episodes": 200,
+        "learned_episodes": 600,
         "cost": {"seconds": 3.0},
     }
 
@@ -155,7 +156,7 @@ def test_selectors_are_judged_by_regret_ranks_and_cost():
     assert judged["sharp"]["regret"] == pytest.approx(0.0, abs=0.02)
     assert judged["blunt"]["regret"] == pytest.approx(0.2, abs=0.05)
     assert judged["blunt"]["rank_correlation"] is None
-    assert judged["sharp"]["cost_share"] == pytest.approx(200 / 4000)
+    assert judged["sharp"]["cost_share"] == pytest.approx((200 + 600) / (2 * 4000))
     assert judged["sharp"]["picks"] == {0: [2], 1: [2], 2: [2]}
     assert 0 < judged["random"]["regret"] < judged["blunt"]["regret"]
     assert judged["middle"]["regret"] == pytest.approx(0.05, abs=0.04)
@@ -200,7 +201,7 @@ def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.Cap
         "That middle blocks do best is established here.",
         "Contributions C (0 is the base, 1 training everything): 0: 0.",
         "LoRA on block 1 reaches",
-        "sharp: regret +0.0, rank correlation with success +1.00, plays 5.0 % of the sweep's episodes",
+        "sharp: regret +0.0, rank correlation with success +1.00, costs 10.0 % of training every block once",
         "Ranks of 4 blocks in one and two: Spearman",
     ):
         assert part in said
