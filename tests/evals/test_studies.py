@@ -237,3 +237,12 @@ def test_a_folder_without_a_study_is_refused(tmp_path: Path):
         study.write(tmp_path)
     with pytest.raises(InputError, match="folder= is needed"):
         study.main(study.StudyConfig())
+
+
+def test_one_seed_establishes_nothing_about_runs():
+    one = reading(build(FACTS, cells(RATES, seeds=1)))
+    assert one[0].startswith("One seed only")
+    assert any("is seen with this one seed; more of them would have to establish it" in line for line in one)
+    assert not any("is established here" in line for line in one)
+    several = reading(build(FACTS, cells(RATES, seeds=3)))
+    assert not any("ne seed" in line for line in several)
