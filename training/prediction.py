@@ -16,8 +16,8 @@ from training.batches import MicroBatch, head_on, micro_batches
 from training.probing import Groups
 from training.selectors import Probe
 
-MOST_PREDICTED = 8192
-"""Tokens of a micro-batch whose logits are computed; a large vocabulary would not fit in memory otherwise."""
+MOST_LOGITS = 2**27
+"""Logits of a micro-batch, 512 MiB in float32: of a large vocabulary only some of the tokens are predicted."""
 
 
 def world_loss(probe: Probe, batch: MicroBatch) -> torch.Tensor:
@@ -26,7 +26,8 @@ def world_loss(probe: Probe, batch: MicroBatch) -> torch.Tensor:
     lengths = torch.tensor([len(row.row.tokens) for row in batch.rows], device=tokens.device)
     real = torch.arange(1, tokens.shape[1] + 1, device=tokens.device) < lengths[:, None]
     places = (real & ~batch.predicts_BT).nonzero()
-    rows, columns = places[:: max(1, -(-len(places) // MOST_PREDICTED))].unbind(1)
+    most = max(1, MOST_LOGITS // probe.model.config.get_text_config().vocab_size)
+    rows, columns = places[:: max(1, -(-len(places) // most))].unbind(1)
     predicted = torch.zeros_like(real).index_put((rows, columns), torch.ones_like(rows, dtype=torch.bool))
     with head_on(probe.model, predicted):
         logits = probe.model(input_ids=tokens, use_cache=False).logits[0]
