@@ -1,7 +1,8 @@
 """Starting policies made on demand: where the small policy of a world is kept.
 
 `model=warm` stands for a policy that `python -m training.warmstart env=NAME` clones from the world's own player. It
-belongs to the world's options, all but the split, and lies in the cache folder under a hash of them.
+belongs to the world's options, all but the split, and to the players that the world names for cloning, and lies in the
+cache folder under a hash of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from agents.models import locate_model
 from envs.cache import cache_folder
 from envs.errors import InputError
-from envs.registry import config_class, options_of
+from envs.registry import config_class, env_class, options_of
 
 WARM = "warm"
 _FORMAT = 1
@@ -23,7 +24,9 @@ _FORMAT = 1
 def start_folder(env_config: Any) -> Path:  # noqa: ANN401 - the options class differs between environments
     """Returns where the starting policy of a world with these options is kept."""
     options = {name: value for name, value in options_of(env_config).items() if name != "split"}
-    content = json.dumps([_FORMAT, env_config.name, options], sort_keys=True, default=str)
+    cloned = env_class(env_config.name).cloned
+    known = [_FORMAT, env_config.name, options, *([list(cloned)] if cloned else [])]
+    content = json.dumps(known, sort_keys=True, default=str)
     name = "".join(character if character.isalnum() else "_" for character in env_config.name)
     return cache_folder() / "warmstart" / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 

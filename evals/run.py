@@ -142,7 +142,12 @@ def check(config: EvalConfig) -> _Inputs:
 
 
 def _deltas(config: EvalConfig) -> list[Path]:
-    return [Path(part.strip()) for part in config.delta.split(",") if part.strip()]
+    if not config.delta or Path(config.delta).is_file():  # a folder's name may have commas
+        return [Path(config.delta)] if config.delta else []
+    parts = [part.strip() for part in config.delta.split(",")]
+    if not all(parts):
+        raise InputError(f"delta={config.delta}: one of the files has no name.")
+    return [Path(part) for part in parts]
 
 
 def _split(config: EvalConfig) -> str:

@@ -62,7 +62,7 @@ def validate(
             "rank_correlation": _correlation(own, means_L),
             "regret": float(np.mean(per_pick)),
             "picks": chosen,
-            "cost_share": float(np.mean([pick["episodes"] + pick["learned_episodes"] for pick in own]))
+            "cost_share": float(np.mean([pick["episodes"] + pick.get("learned_episodes", 0) for pick in own]))
             / max(2 * episodes * len(blocks), 1),
         }
     return result

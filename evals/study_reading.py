@@ -113,10 +113,11 @@ def _pattern(study: Mapping[str, Any], panel: str, blocks: Sequence[str], means:
     outer = sum(means[name] for name in blocks if name not in half) / (len(blocks) - len(half))
     contrast = study["contrast"][panel]
     verdict = "is established here" if contrast["interval"][0] > 0 else "is not established here"
-    if len(study["seeds"]) == 1 and contrast["interval"][0] > 0:
-        verdict = "is seen with this one seed; more of them would have to establish it"
     if contrast["interval"][1] < 0:
         verdict = "is contradicted here: the outer blocks do better"
+    if len(study["seeds"]) == 1 and (contrast["interval"][0] > 0 or contrast["interval"][1] < 0):
+        seen = "seen" if contrast["interval"][0] > 0 else "contradicted"
+        verdict = f"is {seen} with this one seed; more of them would have to establish it"
     return (
         f"The middle half of the blocks reaches {findings.percent(inner)}, the outer half {findings.percent(outer)}: "
         f"{findings.in_points(contrast['difference'])} points ({findings.range_of_points(contrast['interval'])}). "

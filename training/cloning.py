@@ -89,7 +89,7 @@ class Source:
         # What a player of several does that loses is what there is left to learn.
         every = not config.only_wins or len(set(self.players)) > 1
         kept = [steps for steps in whole if steps[-1].won or every]
-        if not kept:
+        if not any(steps[-1].won for steps in kept) and config.only_wins:
             players = ",".join(self.players)
             raise InputError(f"player={players} wins none of {count} tasks, so there is nothing to learn from.")
         return kept

@@ -8,11 +8,12 @@ computed again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from training import selectors
 from training.arms import Run
 from training.config import RunConfig
 from training.folder import RunFolder
-from training.prepare import check, load_model, open_run
+from training.prepare import check, load_model, make_start, open_run
 from training.selection import choose
 
 DEPTHS = 5
@@ -66,12 +67,34 @@ def main(config: PlantedConfig) -> int:
     except ValueError as error:
         raise InputError(f"seeds= and depths= are whole numbers separated by commas ({error}).") from None
     out = Path(config.out) if config.out else None
-    cases: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8")) if out and out.is_file() else []
+    make_start(config)
+    cases = _kept(config, out)
     for seed in seeds:
         _compute(replace(config, seed=seed, out=""), depths, names, cases, out)
     wanted = [case for case in cases if case["seed"] in seeds and case["selector"] in names]
     Console().print(table(wanted))
     return 0
+
+
+def _kept(config: PlantedConfig, out: Path | None) -> list[dict[str, Any]]:
+    """The cases that are there already.
+
+    Raises:
+        InputError: they were computed with other settings.
+    """
+    if out is None or not out.is_file():
+        return []
+    cases: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))
+    if any(case["settings"] != _settings(config) for case in cases):
+        raise InputError(f"out={out} holds cases with other settings. Choose another file.")
+    return cases
+
+
+def _settings(config: PlantedConfig) -> str:
+    """What cases of one file have in common, as a hash."""
+    apart = {"depths", "seeds", "selectors", "seed", "out", "pool"}
+    content = {name: value for name, value in asdict(config).items() if name not in apart}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _compute(
@@ -156,6 +179,7 @@ def _case(
     config: PlantedConfig, depth: int, noise: float, successes: tuple[float, float], choice: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
+        "settings": _settings(config),
         "seed": config.seed,
         "damaged": depth,
         "noise": noise,

@@ -93,10 +93,10 @@ def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> C
     return Choice(name, (index,), why, blocks, tuple(sorted(leaders(np.array(scores), jackknifed))))
 
 
-def too_few(probe: Probe, name: str, groups: int) -> Choice:
+def too_few(probe: Probe, name: str, groups: int, had: str = "carried a learning signal") -> Choice:
     """The prior's choice, where the shared batch says nothing."""
     index = middle(probe.num_blocks)[0]
-    why = f"only {groups} groups of the probe carried a learning signal, too few to compare: the middle block"
+    why = f"only {groups} groups of the probe {had}, too few to compare: the middle block"
     blocks = range(probe.num_blocks)
     return Choice(name, (index,), why, tuple(BlockScore(block, None) for block in blocks), tuple(blocks))
 

@@ -4,7 +4,8 @@ After Jamieson and Talwalkar (arXiv 1502.07943). The block nearest the middle st
 Another block is taken only if it is clearly better: Student's t over the iterations that both were trained for,
 one-sided at 5 %, shared out over the other blocks of the race (Bonferroni). A block's score is the mean success of its
 training episodes from the second iteration on; the first one plays the untrained policy. All blocks meet the same tasks
-with the same draws, so iterations are pairs.
+with the same draws, so iterations are pairs. The test guards against the luck of episodes; that another run of the same
+two blocks may go otherwise it cannot see.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from agents.targets import middle
 from training.probing import CHANCE
 from training.selectors import Probe
 
-FEWEST = 2
-"""Iterations of the first round: after one of them nothing can be seen yet."""
+FEWEST = 3
+"""Iterations of the first round: the first plays the untrained policy, and one more is no comparison."""
+LEAST_SPREAD = 0.01
+"""Gaps between blocks vary by this much at least: few that happen to be alike prove nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,5 +101,5 @@ def _verdict(
 
 def _needed(gaps: np.ndarray, comparisons: int) -> float:
     """The mean gap that chance seldom exceeds."""
-    error = float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
+    error = max(float(gaps.std(ddof=1)), LEAST_SPREAD) / math.sqrt(len(gaps))
     return float(stats.t.ppf(1 - CHANCE / max(comparisons, 1), len(gaps) - 1)) * error

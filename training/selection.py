@@ -19,7 +19,7 @@ import torch
 from agents import deltas
 from agents.blocks import find_stack
 from agents.rows import Row
-from agents.targets import Target, parse
+from agents.targets import Target, parameters, parse
 from agents.types import EpisodeKey
 from training import checkpoint, selectors
 from training.arms import CHECKPOINTS, Run, train
@@ -159,10 +159,13 @@ class _Selection:
 
         def compute() -> list[float]:
             run = self.run
-            side = replace(run, config=replace(run.config, iterations=iterations), folder=RunFolder(self._folder()))
-            base = {name: value.detach().clone() for name, value in run.model.named_parameters()}
+            # Rollouts that are played again until there is a signal would be other tasks for every block.
+            short = replace(run.config, iterations=iterations, train=replace(run.config.train, rollouts=0))
+            side = replace(run, config=short, folder=RunFolder(self._folder()))
+            target = Target((block,))
+            base = {name: value.detach().clone() for name, value in parameters(run.model, target).items()}
             try:
-                history = train(side, f"choosing the layer: block {block}", Target((block,)))["history"]
+                history = train(side, f"choosing the layer: block {block}", target)["history"]
             finally:
                 deltas.revert(run.model, base)
                 run.model.requires_grad_(False)

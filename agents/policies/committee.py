@@ -1,12 +1,13 @@
 """Several deltas of one base as one policy: a committee.
 
 What lies below the lowest block that any member changes, the *prefix*, is the same for all, so it is computed once for
-each token and its keys and values are kept once. From there on every member runs with its own weights and keeps keys
-and values of its own. All members read the same conversation; they decide
+each token that all of them read and its keys and values are kept once. From there on every member runs with its own
+weights and keeps keys and values of its own. All members read the same conversation; they decide
 
     average   token by token: the next one is drawn from the mean of the members' logits
     majority  reply by reply: each says its own, the action that most of them take is played (of equally many the
-              first member's among them), and all go on from that reply
+              first member's among them), and all go on from that reply. Where an action is a whole text, a program say,
+              no two may be alike, and the first member decides.
 
 The weights of one model are in memory, and beside them the deltas.
 """
@@ -187,7 +188,9 @@ class CommitteeSession(TransformersSession):
 
     def _winner(self, ballots: Sequence[Said]) -> Said:
         dialogue, kind = self._committee.policy.dialogue, self._committee.format
-        actions = [parse(dialogue.text(said.tokens), kind).action for said in ballots]
-        votes: Mapping[str, int] = Counter(actions)
+        parsed = [parse(dialogue.text(said.tokens), kind) for said in ballots]
+        votes: Mapping[str, int] = Counter(one.action for one in parsed)
         most = max(votes.values())
-        return next(said for said, action in zip(ballots, actions, strict=True) if votes[action] == most)
+        elected = [(said, one) for said, one in zip(ballots, parsed, strict=True) if votes[one.action] == most]
+        # Of several that won, or said it in other words, one in the form that was asked for.
+        return next((said for said, one in elected if one.ok), elected[0][0])

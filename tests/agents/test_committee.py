@@ -16,6 +16,7 @@ from agents.delta_bank import BASE, DeltaBank, DeltaPolicy
 from agents.draws import uniforms
 from agents.policies.committee import Committee, Vote
 from agents.policies.sampling import draw_tokens
+from agents.policies.session import Said
 from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.rollout import rollout
 from agents.rows import row
@@ -190,3 +191,17 @@ def test_a_committee_needs_known_members_and_a_known_vote():
         committee(bank, ("on",), "average")
     with pytest.raises(InputError, match=r"unknown vote 'avrage'\. Did you mean 'average'"):
         committee(bank, ("one",), "avrage")  # type: ignore[arg-type]
+
+
+def test_of_replies_that_won_one_in_the_right_form_is_played():
+    bank = bank_of(THREE)
+    plays = TransformersPolicy(bank.model, byte_tokenizer(chat=True), Sampling(1.0, 6))
+    session = Committee(plays, bank, ("one", "two", "both"), "majority").open(KEYS[:1], None)
+    encode = byte_tokenizer(chat=True).encode
+    bare, right, other = (
+        Said(encode(text), [0.0]) for text in ("go east", "<action>go east</action>", "<action>wait</action>")
+    )
+    assert session._winner([bare, right, other]) is right
+    assert session._winner([other, bare, right]) is right
+    assert session._winner([other, other, right]) is other
+    assert session._winner([bare, other, right]) is right

@@ -319,6 +319,11 @@ def test_several_deltas_play_as_a_committee(folders: list[Path], capsys: pytest.
     assert "a committee (majority) of the deltas of layers 1, 2, torch.float32" in capsys.readouterr().out
     line = refusal(capsys, *words, f"delta={one},{two}", "vote=majority", f"out={tmp_path / 'average'}")
     assert "its vote is average, here it is majority" in line
+    assert "one of the files has no name" in refusal(capsys, *words, f"delta={one},", f"out={tmp_path / 'refused'}")
+    (tmp_path / "layers 1,2").mkdir()
+    comma = save_delta(folders[0], tmp_path / "layers 1,2" / "delta.safetensors", 1, 1.5)
+    assert evaluate(*words, f"delta={comma}", f"out={tmp_path / 'comma'}") == 0
+    assert rows(tmp_path / "comma") == rows(tmp_path / "one")
     other = save_delta(folders[1], tmp_path / "other.safetensors", 1, 1.5)
     line = refusal(capsys, *words, f"delta={one},{other}", f"out={tmp_path / 'refused'}")
     assert f"delta={other}: the delta was made for base" in line

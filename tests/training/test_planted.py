@@ -56,6 +56,8 @@ def test_cases_are_kept_and_not_computed_again(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "cases.json").read_bytes() == before
     assert "missed: 1" not in said
     assert "share of a sweep" in said
+    assert call(*words, "damage=0.3") == 2
+    assert "holds cases with other settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -80,5 +82,5 @@ def test_a_damaged_block_of_the_shipped_policy_is_named(tmp_path: Path):
     (case,) = json.loads((tmp_path / "cases.json").read_text())
     assert case["success"]["after"] < 0.75 * case["success"]["before"]
     assert case["chosen"] == [5]
-    assert "block 5 is out of order" in case["why"]
+    assert "block 5 seems out of order" in case["why"]
     assert case["share"] < 0.15

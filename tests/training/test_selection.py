@@ -57,9 +57,9 @@ def test_halving_trains_blocks_and_stays_within_its_budget(model_folder: Path, t
         choice = selection.choose(run, "halving")
         assert deltas.base_fingerprint(run.model) == before
     trained = [block["details"]["iterations"] for block in choice["blocks"]]
-    # Twenty iterations: four blocks of two each, then two of six more.
-    assert sorted(trained) == [2, 2, 8, 8]
-    assert trained[1] == 8
+    # Twenty iterations: four blocks of three each, then two of four more.
+    assert sorted(trained) == [3, 3, 7, 7]
+    assert trained[1] == 7
     assert choice["cost"]["episodes"] == choice["cost"]["learned_episodes"] == sum(trained) * EPISODES
     assert choice["cost"]["share"] == pytest.approx(0.5)
     assert "choosing cost 50.0% of training every block once" in selection.lines(choice)

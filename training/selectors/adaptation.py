@@ -19,6 +19,7 @@ from torch import nn
 
 from agents.blocks import find_stack
 from training.batches import TrainingRow, micro_batches
+from training.optimizer import MasterAdamW
 from training.prediction import left_out, losses, world_loss
 from training.probing import Groups, decide, standard_error, too_few
 from training.selectors import BlockScore, Choice, Probe
@@ -36,7 +37,7 @@ def select(probe: Probe) -> Choice:
     """Trains every block on what the world says and chooses the one that gains most."""
     groups = [rows for rows in probe.groups() if rows]
     if len(groups) < FEWEST:
-        return too_few(probe, "adaptation", len(groups))
+        return too_few(probe, "adaptation", len(groups), "were played")
     learned, asked = groups[0::2], [rows[:ASKED] for rows in groups[1::2]]
     before_P = np.array(probe.memo("adaptation: before", partial(losses, probe, asked)))
     blocks = find_stack(probe.model).modules
@@ -64,7 +65,7 @@ def _trial(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow], asked: G
     before = [value.detach().clone() for value in block.parameters()]
     probe.model.requires_grad_(False)
     block.requires_grad_(True)
-    optimizer = torch.optim.AdamW(block.parameters(), lr=probe.learning_rate, weight_decay=0.0)
+    optimizer = MasterAdamW(dict(block.named_parameters()), lr=probe.learning_rate, weight_decay=0.0)
     found: list[float] = []
     try:
         for update in range(max(LOOKS)):
@@ -72,7 +73,7 @@ def _trial(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow], asked: G
             for batch in micro_batches(part, probe.micro_batch_tokens, probe.device):
                 (world_loss(probe, batch).mean() * len(batch.rows) / len(part)).backward()
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            block.zero_grad(set_to_none=True)
             if update + 1 in LOOKS:
                 found += losses(probe, asked)
     finally:

@@ -2,12 +2,14 @@
 
 In this order:
 
-1.  A block that is out of order. Both signs that need no reward name the same one: it is missed least in predicting
-    what the world says (`layer=removal`), and it learns best to predict that (`layer=adaptation`).
+1.  A block that seems out of order. Both signs that need no reward name the same one: it is missed least in predicting
+    what the world says (`layer=removal`), and it learns best to predict that (`layer=adaptation`). Of a sound policy
+    the two agree by chance on one of L blocks about once in L times.
 2.  A block that clearly promises the largest gain of one Adam step on the policy loss (`training.probing`).
 3.  A block that clearly outruns the middle one in a race of real training, among those that step 2 could not tell
     apart, if `budget=` leaves enough for one (`training.racing`).
-4.  The middle block, "Is One Layer Enough?"'s prior (arXiv 2607.01232). The choice says so.
+4.  Of the blocks that step 2 could not tell apart the one nearest the middle, "Is One Layer Enough?"'s prior (arXiv
+    2607.01232). The choice says so.
 
 The score of a block is its first-order gain; the details have the other signs. `python -m training.planted` tests the
 first step with blocks that were damaged on purpose.
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from agents.targets import middle
 from training.batches import TrainingRow
 from training.probing import gain, select_by_gradient
 from training.racing import FEWEST, race
@@ -31,14 +34,16 @@ def select(probe: Probe) -> Choice:
     gains = select_by_gradient(once, "auto", gain, "promises the largest first-order gain")
     gains = replace(gains, blocks=_with_details(gains, {"removal": missed, "adaptation": learns}))
     suspect, other = _best(missed), _best(learns)
-    if suspect is not None and suspect == other:
-        why = f"block {suspect} is out of order: it is missed least in predicting the world, and learns that best"
+    # Of two blocks any two signs agree half of the time.
+    if suspect is not None and suspect == other and probe.num_blocks > 2:
+        why = f"block {suspect} seems out of order: it is missed least in predicting the world, and learns that best"
         return replace(gains, indices=(suspect,), why=why)
-    iterations = _affordable(once)
-    if len(gains.tied) < 2 or iterations < FEWEST * len(gains.tied):
+    iterations, runners = _affordable(once), {*gains.tied, *middle(probe.num_blocks)}
+    if len(gains.tied) < 2 or iterations < FEWEST * len(runners):
         return gains
     raced = race(once, gains.tied, iterations)
-    if raced is None:
+    # The middle block always runs along; where its gain is clearly smaller it is no answer.
+    if raced is None or raced.winner not in gains.tied:
         return gains
     return replace(gains, indices=(raced.winner,), why=f"{gains.why}; {raced.why}")
 

@@ -18,7 +18,7 @@ def select(probe: Probe) -> Choice:
             f" to train two of them for a while: the middle block {center}"
         )
         return Choice("halving", (center,), why, tuple(BlockScore(block, None) for block in range(probe.num_blocks)))
-    # A block that was not trained has no score of its own; it stands below all that were.
+    # A block that was not trained has no score of its own; it stands with the worst that was.
     lowest = min(result.score(block) for block in result.successes)
     blocks = tuple(
         BlockScore(block, result.score(block), {"iterations": len(result.successes[block])})

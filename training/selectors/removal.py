@@ -26,7 +26,7 @@ def select(probe: Probe) -> Choice:
     """Passes over every block and chooses the one that is missed least."""
     groups = [rows[:ASKED] for rows in probe.groups() if rows]
     if len(groups) < FEWEST:
-        return too_few(probe, "removal", len(groups))
+        return too_few(probe, "removal", len(groups), "were played")
     before_P = np.array(probe.memo("removal: before", partial(losses, probe, groups)))
     values_LP = np.stack([before_P - _without(probe, index, groups) for index in range(probe.num_blocks)])
     left_out_LP, scores_L = left_out(values_LP), values_LP.mean(1)

@@ -19,6 +19,7 @@ from torch import nn
 from agents.blocks import find_stack
 from training.batches import TrainingRow, micro_batches, sampled_logprobs
 from training.loss import LossConfig, policy_loss
+from training.optimizer import MasterAdamW
 from training.probing import Groups, decide, informative, standard_error, too_few
 from training.selectors import BlockScore, Choice, Probe
 
@@ -68,7 +69,7 @@ def _gains(probe: Probe, block: nn.Module, groups: Groups, halves: tuple[Sequenc
 def _update(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow]) -> None:
     probe.model.requires_grad_(False)
     block.requires_grad_(True)
-    optimizer = torch.optim.AdamW(block.parameters(), lr=probe.learning_rate, weight_decay=0.0)
+    optimizer = MasterAdamW(dict(block.named_parameters()), lr=probe.learning_rate, weight_decay=0.0)
     for update in range(UPDATES):
         part = rows[update::UPDATES]
         weight = 1.0 / max(sum(row.num_sampled for row in part), 1)
@@ -79,7 +80,7 @@ def _update(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow]) -> None
                 logprobs, batch.column("old"), batch.column("advantages"), weights, LossConfig()
             ).loss.backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        block.zero_grad(set_to_none=True)
 
 
 def _surrogate(probe: Probe, rows: Sequence[TrainingRow]) -> float:

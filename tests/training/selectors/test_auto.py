@@ -260,7 +260,7 @@ def test_a_block_that_both_signs_name_is_out_of_order(monkeypatch: pytest.Monkey
     signs(monkeypatch, 3, 3)
     choice = auto.select(probe(as_groups(random_rows(16))))
     assert choice.indices == (3,)
-    assert choice.why.startswith("block 3 is out of order")
+    assert choice.why.startswith("block 3 seems out of order")
     assert [(block.details["removal"], block.details["adaptation"]) for block in choice.blocks] == [(0, 0)] * 3 + [
         (1, 1)
     ]
@@ -304,3 +304,28 @@ def test_the_shared_batch_is_played_once_for_all_signs():
     choice = auto.select(given)
     assert len(played) == 1
     assert all({"removal", "adaptation", "standard_error"} <= block.details.keys() for block in choice.blocks)
+
+
+def test_a_race_that_only_the_middle_block_wins_leaves_the_clearer_sign_in_place(monkeypatch: pytest.MonkeyPatch):
+    """The middle block runs along as a yardstick; where its gain is clearly smaller it is no answer."""
+    signs(monkeypatch, 3, 0)
+    blocks = tuple(BlockScore(block, float(block)) for block in range(4))
+    told = Choice("auto", (2,), "blocks 2, 3 cannot be told apart", blocks, (2, 3))
+    monkeypatch.setattr(auto, "select_by_gradient", lambda *_: told)
+    ran: set[int] = set()
+
+    def race(block: int, iterations: int) -> list[float]:
+        ran.add(block)
+        return [0.5] * iterations
+
+    given = replace(probe(as_groups(random_rows(16))), iterations=30, sweep_episodes=4 * 30 * 64, race=race)
+    choice = auto.select(given)
+    assert ran == {1, 2, 3}
+    assert choice.indices == (2,)
+
+
+def test_of_two_blocks_agreement_of_the_signs_means_nothing(monkeypatch: pytest.MonkeyPatch):
+    blocks = (BlockScore(0, 1.0), BlockScore(1, 0.0))
+    for module in (removal, adaptation):
+        monkeypatch.setattr(module, "select", lambda probe: Choice("sign", (0,), "", blocks))
+    assert "out of order" not in auto.select(probe(as_groups(random_rows(16)), blocks=2)).why

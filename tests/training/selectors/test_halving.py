@@ -45,8 +45,8 @@ def test_the_fastest_block_is_found(best: int):
     assert choice.indices == (best,)
     scores = [block.score for block in choice.blocks]
     assert np.argmax(scores) == best
-    # Eight of two iterations each, four of two more, two of six more.
-    assert sorted(track.trained.values(), reverse=True) == [10, 10, 4, 4, 2, 2, 2, 2]
+    # Eight of three iterations each, four of one more, two of four more.
+    assert sorted(track.trained.values(), reverse=True) == [8, 8, 4, 4, 3, 3, 3, 3]
 
 
 def test_where_no_block_is_clearly_better_the_middle_is_taken_and_that_is_said():
@@ -80,7 +80,7 @@ def test_the_budget_is_kept_and_the_middle_block_always_runs(blocks: int, iterat
 def test_a_small_budget_races_the_blocks_nearest_the_middle():
     track = Track([0.0] * 8)
     halving.select(probe(track, iterations=10, budget=0.1))
-    assert sorted(track.trained) == [1, 2, 3, 4]
+    assert sorted(track.trained) == [2, 3]
 
 
 def test_candidates_that_are_left_out_do_not_run():
@@ -89,3 +89,23 @@ def test_candidates_that_are_left_out_do_not_run():
     assert result is not None
     assert result.winner == 5
     assert sorted(track.trained) == [3, 5, 6]
+
+
+def test_few_gaps_that_happen_to_be_alike_prove_nothing():
+    result = racing.race(
+        Probe(
+            small_model(1),
+            3,
+            list,
+            CPU,
+            1.0,
+            1,
+            0,
+            iterations=30,
+            race=lambda block, n: [0.5 + 0.01 * (block == 2)] * n,
+        ),
+        range(3),
+        12,
+    )
+    assert result is not None
+    assert result.winner == 1
