@@ -15,26 +15,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from agents import deltas
-from agents.blocks import find_stack
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
-from evals.scoring import play, score
-from evals.statistics import wilson
 from training import selectors
-from training.arms import Run
 from training.config import RunConfig
 from training.folder import RunFolder
 from training.prepare import check, load_model, make_start, open_run
-from training.selection import choose
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.arms import Run
 
 DEPTHS = 5
 TRIALS = 7
@@ -101,6 +98,12 @@ def _compute(
     config: PlantedConfig, depths: Sequence[int], names: Sequence[str], cases: list[dict[str, Any]], out: Path | None
 ) -> None:
     """Adds the cases of one seed that are missing, and keeps them."""
+    import numpy as np
+
+    from agents import deltas
+    from agents.blocks import find_stack
+    from training.selection import choose
+
     inputs = check(config)
     loaded = load_model(inputs)
     num_blocks = len(find_stack(loaded.model))
@@ -141,6 +144,9 @@ def damage(run: Run, block: int, wanted: float, base: Mapping[str, torch.Tensor]
     Returns:
         The noise in standard deviations of each matrix, and the success on the tuning tasks before and after.
     """
+    from agents import deltas
+    from agents.blocks import find_stack
+
     deltas.revert(run.model, base)
     whole = _success(run)
     low, high = WIDEST
@@ -159,18 +165,22 @@ def damage(run: Run, block: int, wanted: float, base: Mapping[str, torch.Tensor]
     return noise, (whole, tried[noise])
 
 
-@torch.no_grad()
 def disturb(block: torch.nn.Module, noise: float, seed: int) -> None:
     """Adds Gaussian noise to a block's matrices, `noise` times the standard deviation of each."""
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
-    for value in block.parameters():
-        if value.dim() > 1:
-            drawn = torch.randn(value.shape, generator=generator)
-            value.add_(noise * float(value.std()) * drawn.to(value.device, value.dtype))
+    with torch.no_grad():
+        for value in block.parameters():
+            if value.dim() > 1:
+                drawn = torch.randn(value.shape, generator=generator)
+                value.add_(noise * float(value.std()) * drawn.to(value.device, value.dtype))
 
 
 def _success(run: Run) -> float:
     """Success on the tuning tasks, at the temperature of training."""
+    from evals.scoring import play, score
+
     policy = run.policy(run.config.train.temperature, "damaged")
     return score(play(run.train_env, policy, run.tuning, run.config.seed, stop=run.stop)).success
 
@@ -205,6 +215,8 @@ def _line(case: Mapping[str, Any]) -> str:
 
 def table(cases: Sequence[Mapping[str, Any]]) -> Table:
     """How often each selector named the damaged block, and what it cost."""
+    from evals.statistics import wilson
+
     result = Table(title="damaged blocks found")
     for column in ("selector", "found", "of", "95 % interval", "share of a sweep"):
         result.add_column(column, justify="left" if column == "selector" else "right")
@@ -212,7 +224,7 @@ def table(cases: Sequence[Mapping[str, Any]]) -> Table:
         own = [case for case in cases if case["selector"] == name]
         found = sum(case["chosen"] == [case["damaged"]] for case in own)
         low, high = wilson(found, len(own))
-        share = float(np.mean([case["share"] for case in own]))
+        share = sum(case["share"] for case in own) / len(own)
         result.add_row(name, str(found), str(len(own)), f"{low:.0%} to {high:.0%}", f"{share:.1%}")
     return result
 

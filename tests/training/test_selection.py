@@ -104,13 +104,13 @@ def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(name: str, mode
 
 def test_a_finished_selection_asks_nothing_of_the_model_again(model_folder: Path, tmp_path: Path):
     for _ in range(2):
-        with opened(model_folder, tmp_path, "budget=0.3") as run:
+        with opened(model_folder, tmp_path, "budget=0.5") as run:
             played = []
             run.stop.check = lambda played=played: played.append(1)  # type: ignore[method-assign]
             choice = selection.choose(run, "halving")
     assert len(played) == len([block for block in choice["blocks"] if block["details"]["iterations"]]) + 2
     shutil.rmtree(tmp_path / CHECKPOINTS)
-    with opened(model_folder, tmp_path, "budget=0.3") as run:
+    with opened(model_folder, tmp_path, "budget=0.5") as run:
         assert without_time(selection.choose(run, "halving")) == without_time(choice)
 
 
