@@ -68,7 +68,11 @@ def main(config: PlantedConfig) -> int:
     cases = _kept(config, out)
     for seed in seeds:
         _compute(replace(config, seed=seed, out=""), depths, names, cases, out)
-    wanted = [case for case in cases if case["seed"] in seeds and case["selector"] in names]
+    wanted = [
+        case
+        for case in cases
+        if case["seed"] in seeds and case["selector"] in names and (not depths or case["damaged"] in depths)
+    ]
     Console().print(table(wanted))
     return 0
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -57,9 +55,3 @@ def passed_over(block: nn.Module) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def left_out(values_LP: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over all groups but one, (L, P), for the jackknife."""
-    means: NDArray[np.float64] = (values_LP.sum(1, keepdims=True) - values_LP) / (values_LP.shape[1] - 1)
-    return means

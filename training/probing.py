@@ -93,6 +93,25 @@ def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> C
     return Choice(name, (index,), why, blocks, tuple(sorted(leaders(np.array(scores), jackknifed))))
 
 
+def select_by_groups(name: str, values_LP: np.ndarray, promise: str, note: str) -> Choice:
+    """Chooses a block by a value that each has on every group; its score is their mean.
+
+    Args:
+        name: the selector's name.
+        values_LP: higher is better, (L, P).
+        promise: what a high score says, to follow "block 3".
+        note: what it rests on.
+    """
+    left_out_LP = (values_LP.sum(1, keepdims=True) - values_LP) / (values_LP.shape[1] - 1)
+    scores_L = values_LP.mean(1)
+    index, why = decide(scores_L, left_out_LP, promise)
+    blocks = tuple(
+        BlockScore(block, float(score), {"standard_error": standard_error(row)})
+        for block, (score, row) in enumerate(zip(scores_L, left_out_LP, strict=True))
+    )
+    return Choice(name, (index,), f"{why} ({note})", blocks, tuple(sorted(leaders(scores_L, left_out_LP))))
+
+
 def too_few(probe: Probe, name: str, groups: int, had: str = "carried a learning signal") -> Choice:
     """The prior's choice, where the shared batch says nothing."""
     index = middle(probe.num_blocks)[0]

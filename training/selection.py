@@ -74,14 +74,12 @@ class _Selection:
         name: the selector.
         played: episodes played.
         raced: iterations that each block was trained for.
-        probed: the tasks of the shared episodes; none until they are played.
     """
 
     run: Run
     name: str
     played: int = 0
     raced: dict[int, int] = field(default_factory=dict)
-    probed: tuple[str, ...] = ()
 
     def content(self) -> dict[str, Any]:
         """Asks the selector; the content of `layers.json`."""
@@ -106,6 +104,7 @@ class _Selection:
         )
         choice = selectors.find(self.name)(probe)
         raced = sum(self.raced.values()) * iteration
+        shared = run.probe if self.played else replace(run.probe, tasks=())
         episodes, learned = self.played + raced, sum(probe.learned_episodes.values()) + raced
         cost = {
             "seconds": time.perf_counter() - started,
@@ -118,14 +117,14 @@ class _Selection:
         for block in content["blocks"]:
             of_block = probe.learned_episodes[block["index"]] + self.raced.get(block["index"], 0) * iteration
             block["details"] = {**block["details"], "learned_episodes": of_block}
-        return content | {"tasks": run.probe.as_json() if self.probed else replace(run.probe, tasks=()).as_json()}
+        return content | {"tasks": shared.as_json()}
 
     def _groups(self) -> Groups:
         """The shared batch: played, or as it was kept when the selection was interrupted."""
         run, file = self.run, self._folder() / EPISODES
         size = run.config.train.group_size
         keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in run.probe.tasks for member in range(size)]
-        self.probed, self.played = run.probe.tasks, len(keys)
+        self.played = len(keys)
         if not file.is_file():
             with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
 

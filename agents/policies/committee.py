@@ -94,16 +94,9 @@ class _MembersCache(RaggedCache):
         self._own, self._shared = num_blocks - shared, shared
         self.member = 0
 
-    def update(
-        self,
-        key_states: torch.Tensor,
-        value_states: torch.Tensor,
-        layer_idx: int,
-        *args: Any,  # noqa: ANN401 - the library's signature
-        **kwargs: Any,  # noqa: ANN401
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        place = layer_idx + self.member * self._own if layer_idx >= self._shared else layer_idx
-        return super().update(key_states, value_states, place, *args, **kwargs)
+    def place(self, block: int) -> int:
+        """Where the keys and values of a block are kept: those of the prefix in one place for all members."""
+        return block + self.member * self._own if block >= self._shared else block
 
 
 class _Prefix:

@@ -105,7 +105,12 @@ class RaggedCache(Cache):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Stores the packed keys and values, (1, key heads, N, head size), and returns all there are."""
         places = self._find_places(key_states.shape[1])
-        return self._blocks[layer_idx].update(key_states, value_states, places, self._slots, self._capacity)
+        block = self._blocks[self.place(layer_idx)]
+        return block.update(key_states, value_states, places, self._slots, self._capacity)
+
+    def place(self, block: int) -> int:
+        """Where the keys and values of a model's block are kept."""
+        return block
 
     def _find_places(self, key_heads: int) -> torch.Tensor:
         """(key heads * N,) row of each packed key when slots, key heads and positions are one axis."""

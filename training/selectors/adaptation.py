@@ -20,9 +20,9 @@ from torch import nn
 from agents.blocks import find_stack
 from training.batches import TrainingRow, micro_batches
 from training.optimizer import MasterAdamW
-from training.prediction import left_out, losses, world_loss
-from training.probing import Groups, decide, standard_error, too_few
-from training.selectors import BlockScore, Choice, Probe
+from training.prediction import losses, world_loss
+from training.probing import Groups, select_by_groups, too_few
+from training.selectors import Choice, Probe
 
 LOOKS = (4, 8)
 """Numbers of updates after which the other half is asked."""
@@ -42,13 +42,8 @@ def select(probe: Probe) -> Choice:
     before_P = np.array(probe.memo("adaptation: before", partial(losses, probe, asked)))
     blocks = find_stack(probe.model).modules
     gains_LP = np.stack([before_P - _best(probe, index, block, learned, asked) for index, block in enumerate(blocks)])
-    left_out_LP, scores_L = left_out(gains_LP), gains_LP.mean(1)
-    index, why = decide(scores_L, left_out_LP, "learns best to predict the world")
-    scored = tuple(
-        BlockScore(block, float(score), {"standard_error": standard_error(row)})
-        for block, (score, row) in enumerate(zip(scores_L, left_out_LP, strict=True))
-    )
-    return Choice("adaptation", (index,), f"{why} (probe: {len(groups)} groups)", scored)
+    note = f"probe: {len(groups)} groups"
+    return select_by_groups("adaptation", gains_LP, "learns best to predict the world", note)
 
 
 def _best(probe: Probe, index: int, block: nn.Module, learned: Groups, asked: Groups) -> np.ndarray:

@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 from agents.blocks import find_stack
-from training.prediction import left_out, losses, passed_over
-from training.probing import Groups, decide, standard_error, too_few
-from training.selectors import BlockScore, Choice, Probe
+from training.prediction import losses, passed_over
+from training.probing import Groups, select_by_groups, too_few
+from training.selectors import Choice, Probe
 
 ASKED = 2
 """Episodes of each group that are asked."""
@@ -29,13 +29,8 @@ def select(probe: Probe) -> Choice:
         return too_few(probe, "removal", len(groups), "were played")
     before_P = np.array(probe.memo("removal: before", partial(losses, probe, groups)))
     values_LP = np.stack([before_P - _without(probe, index, groups) for index in range(probe.num_blocks)])
-    left_out_LP, scores_L = left_out(values_LP), values_LP.mean(1)
-    index, why = decide(scores_L, left_out_LP, "is missed least in predicting the world")
-    blocks = tuple(
-        BlockScore(block, float(score), {"standard_error": standard_error(row)})
-        for block, (score, row) in enumerate(zip(scores_L, left_out_LP, strict=True))
-    )
-    return Choice("removal", (index,), f"{why} (probe: {len(groups)} groups)", blocks)
+    note = f"probe: {len(groups)} groups"
+    return select_by_groups("removal", values_LP, "is missed least in predicting the world", note)
 
 
 def _without(probe: Probe, index: int, groups: Groups) -> np.ndarray:

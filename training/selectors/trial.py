@@ -20,8 +20,8 @@ from agents.blocks import find_stack
 from training.batches import TrainingRow, micro_batches, sampled_logprobs
 from training.loss import LossConfig, policy_loss
 from training.optimizer import MasterAdamW
-from training.probing import Groups, decide, informative, standard_error, too_few
-from training.selectors import BlockScore, Choice, Probe
+from training.probing import Groups, informative, select_by_groups, too_few
+from training.selectors import Choice, Probe
 
 UPDATES = 4
 FEWEST = 6
@@ -41,14 +41,8 @@ def select(probe: Probe) -> Choice:
     )
     for index in range(probe.num_blocks):
         probe.learned(index, sum(map(len, groups)))
-    left_out_LP = (gains_LP.sum(1, keepdims=True) - gains_LP) / (gains_LP.shape[1] - 1)
-    scores_L = gains_LP.mean(1)
-    index, why = decide(scores_L, left_out_LP, "gains most by trial updates on unseen episodes")
-    blocks = tuple(
-        BlockScore(block, float(score), {"standard_error": standard_error(row)})
-        for block, (score, row) in enumerate(zip(scores_L, left_out_LP, strict=True))
-    )
-    return Choice("trial", (index,), f"{why} (trial: {len(groups)} groups, {UPDATES} updates a half)", blocks)
+    note = f"trial: {len(groups)} groups, {UPDATES} updates a half"
+    return select_by_groups("trial", gains_LP, "gains most by trial updates on unseen episodes", note)
 
 
 def _gains(probe: Probe, block: nn.Module, groups: Groups, halves: tuple[Sequence[int], Sequence[int]]) -> list[float]:
