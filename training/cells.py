@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agents.starts import locate
 from envs.config import load
 from envs.config_schema import key
 from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
+from training import selectors
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
 from training.prepare import block_count
@@ -171,17 +173,23 @@ def cost_of(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> list[flo
     """Seconds that each cell takes on one thread: the mean of those done, else from one iteration played here."""
     seconds: dict[str, list[float]] = {}
     for row in read_cells(out) if any((out / CELLS).glob("*.json")) else []:
-        seconds.setdefault(_sort(row.get("arm", "")), []).append(row["cost"]["seconds"])
+        kind = _sort("arm", row["arm"]) if "arm" in row else _sort("selector", row["selector"])
+        seconds.setdefault(kind, []).append(row["cost"]["seconds"])
     means = {name: sum(values) / len(values) for name, values in seconds.items()}
     if "trained" not in means:
         means = _trial(config) | means
-    kinds = [_sort(cell.name if cell.kind == "arm" else "") for cell in waiting]
+    # What may race is taken to spend its whole budget.
+    race = config.budget * block_count(locate(config.model.path, config.env)) * means["trained"]
+    means = {"race": race} | means
     # A kind of which none is done yet is taken for as dear as the dearest.
-    return [means.get(kind, max(means.values())) for kind in kinds]
+    return [means.get(_sort(cell.kind, cell.name), max(means.values())) for cell in waiting]
 
 
-def _sort(arm: str) -> str:
-    return "selector" if not arm else BASE if arm == BASE else "trained"
+def _sort(kind: str, name: str) -> str:
+    """Cells of one sort cost about the same."""
+    if kind == "selector":
+        return "race" if selectors.races(name) else "selector"
+    return BASE if name == BASE else "trained"
 
 
 def _trial(config: SweepConfig) -> dict[str, float]:

@@ -91,9 +91,7 @@ class RunConfig:
         "range (2,5 or 2-5), a part (5.mlp, 5.attention), best:N@study.json, worst:N@study.json, full, boost:5 "
         "(everything, that block at the layer's rate), or lora:5 (adapters on it)",
     )
-    budget: float = key(
-        0.15, "what choosing the layer may cost, as a share of training every block once", minimum=0, maximum=1
-    )
+    budget: float = key(0.15, "what choosing the layer may cost, as a share of training every block once", minimum=0)
     iterations: int = key(30, "rollouts of each arm, each followed by its updates", unit="iterations", minimum=0)
     compare: Literal["full", "none"] = key("full", "the arm to compare with: every parameter trained, or none")
     seed: int = key(0, "keys every random draw of the run", minimum=0, maximum=2**32 - 1)

@@ -99,6 +99,7 @@ class _Selection:
             iterations=run.config.iterations,
             budget=run.config.budget,
             sweep_episodes=sweep,
+            shared_episodes=len(run.probe.tasks) * train_config.group_size,
             memo=self._memo,
             race=self._race,
         )

@@ -18,8 +18,9 @@ from envs.config import load
 from envs.errors import InputError
 from tests.training.guessing import write_model
 from training import selectors
-from training.cells import CELLS, Cell, SweepConfig
+from training.cells import CELLS, Cell, SweepConfig, cost_of
 from training.executors import run_cells
+from training.prepare import block_count
 from training.sweep import cells_of, main, open_folder, rates_of
 
 SMALL = [
@@ -168,6 +169,21 @@ def test_the_plan_tells_the_cost_and_trains_nothing(model: Path, tmp_path: Path)
     assert "25 cells, 0 of them done" in planned.stdout
     assert "s a cell on one thread" in planned.stdout
     assert not list((tmp_path / "study" / CELLS).glob("*.json"))
+
+
+def test_what_may_race_is_planned_at_its_whole_budget(model: Path, tmp_path: Path):
+    """Other cells are as dear as those of their sort that are done."""
+    done = {"base": 20.0, "0": 90.0, "1": 110.0, "select-fisher": 30.0}
+    (tmp_path / CELLS).mkdir()
+    for name, seconds in done.items():
+        what = {"selector": "fisher", "chosen": [0]} if name.startswith("select") else {"arm": name, "panels": {}}
+        row = {"cell": name, "seed": 0, "cost": {"seconds": seconds}, **what}
+        (tmp_path / CELLS / f"{name}-seed0.json").write_text(json.dumps(row))
+    settings = load(SweepConfig, [*SMALL, f"model={model}", "budget=0.2"])
+    waiting = [Cell("arm", "base", 1), Cell("arm", "full", 1), Cell("selector", "norm", 1)]
+    waiting += [Cell("selector", "halving", 1), Cell("selector", "auto", 1)]
+    race = 0.2 * block_count(model) * 100
+    assert cost_of(settings, tmp_path, waiting) == pytest.approx([20, 100, 30, race, race])
 
 
 def test_two_sweeps_do_not_work_in_one_folder(model: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ The file name is the name on the command line. A selector module has one functio
 which gets a `Probe` (the starting model, the shared batch of real episodes as training rows, the seed) and returns a
 `Choice` with a score for every block and why. It must leave the model's weights as it found them and never reads the
 panel. What takes long goes through `probe.memo`, so that an interrupted selection goes on where it was; what a block's
-score cost is told to `probe.learned`.
+score cost is told to `probe.learned`. One that may spend the whole `budget=` on `probe.race` says so: `RACES = True`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Probe:
             success of each iteration's episodes, of which the first plays the untrained policy. All blocks meet the
             same tasks with the same draws. None where nothing can be trained.
         sweep_episodes: episodes that training every block once plays; 0 if that is not known.
+        shared_episodes: episodes of the shared batch, known before it is played; 0 if that is not known.
         learned_episodes: episodes learned from so far for each block's score; under None for all of them together.
     """
 
@@ -69,6 +70,7 @@ class Probe:
     memo: Callable[[str, Callable[[], list[float]]], list[float]] = _compute
     race: Callable[[int, int], Sequence[float]] | None = None
     sweep_episodes: int = 0
+    shared_episodes: int = 0
     learned_episodes: Counter[int | None] = field(default_factory=Counter)
 
     def learned(self, block: int | None, episodes: int) -> None:
@@ -137,3 +139,8 @@ def find(name: str) -> Callable[[Probe], Choice]:
         raise unknown("selector", name, names())
     select: Callable[[Probe], Choice] = importlib.import_module(f"{__name__}.{name}").select
     return select
+
+
+def races(name: str) -> bool:
+    """Whether a selector may spend the whole budget on real training."""
+    return bool(getattr(importlib.import_module(f"{__name__}.{name}"), "RACES", False))

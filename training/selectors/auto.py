@@ -2,6 +2,7 @@
 
 In this order:
 
+0.  The middle block, where `budget=` does not pay for the signs themselves.
 1.  A block that seems out of order. Both signs that need no reward name the same one: it is missed least in predicting
     what the world says (`layer=removal`), and it learns best to predict that (`layer=adaptation`). Of a sound policy
     the two agree by chance on one of L blocks about once in L times.
@@ -24,11 +25,16 @@ from agents.targets import middle
 from training.batches import TrainingRow
 from training.probing import gain, select_by_gradient
 from training.racing import FEWEST, race
-from training.selectors import BlockScore, Choice, Probe, adaptation, removal
+from training.selectors import BlockScore, Choice, Probe, adaptation, prior, removal
+
+RACES = True
 
 
 def select(probe: Probe) -> Choice:
     """Chooses a block by all signs together."""
+    if (share := _signs(probe)) > probe.budget:
+        why = f"the signs would cost {share:.0%} of training every block once, above budget={probe.budget:g}"
+        return replace(prior.select(probe), selector="auto", why=f"{why}: the middle block, by position alone")
     once = replace(probe, groups=_once(probe.groups))
     missed, learns = removal.select(once), adaptation.select(once)
     gains = select_by_gradient(once, "auto", gain, "promises the largest first-order gain")
@@ -46,6 +52,15 @@ def select(probe: Probe) -> Choice:
     if raced is None or raced.winner not in gains.tied:
         return gains
     return replace(gains, indices=(raced.winner,), why=f"{gains.why}; {raced.why}")
+
+
+def _signs(probe: Probe) -> float:
+    """What the signs cost, as a share of training every block once; 0 if that is not known."""
+    if not probe.sweep_episodes:
+        return 0.0
+    # The shared batch is played and learned from once; blocks are adapted one by one.
+    episodes = 2 * probe.shared_episodes + probe.num_blocks * adaptation.ROWS * max(adaptation.LOOKS)
+    return episodes / (2 * probe.sweep_episodes)
 
 
 def _affordable(probe: Probe) -> int:

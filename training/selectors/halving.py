@@ -6,6 +6,8 @@ from agents.targets import middle
 from training.racing import race
 from training.selectors import BlockScore, Choice, Probe
 
+RACES = True
+
 
 def select(probe: Probe) -> Choice:
     """Trains blocks for a while and takes the one that clearly wins, else the middle one."""

@@ -295,6 +295,19 @@ def test_blocks_that_cannot_be_told_apart_race_if_the_budget_allows(
     assert ("clearly outran" in choice.why) is raced
 
 
+def test_signs_that_the_budget_does_not_pay_for_are_not_asked():
+    def groups() -> list[list[TrainingRow]]:
+        raise AssertionError("the shared batch was played")
+
+    # Sixteen episodes played and learned from once, 32 learned by each of four blocks: 160 of 2 x 800.
+    given = replace(probe([]), groups=groups, iterations=10, sweep_episodes=800, shared_episodes=16, budget=0.09)
+    choice = auto.select(given)
+    assert (choice.selector, choice.indices) == ("auto", (1,))
+    assert "the signs would cost 10% of training every block once, above budget=0.09" in choice.why
+    with pytest.raises(AssertionError, match="was played"):
+        auto.select(replace(given, budget=0.1))
+
+
 def test_the_shared_batch_is_played_once_for_all_signs():
     played = []
     rows = as_world(random_rows(16))
