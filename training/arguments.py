@@ -19,7 +19,8 @@ class GroupConfig(TrainingArguments):
         iterations: rollouts to make.
         tasks: tasks an iteration P.
         group_size: episodes of each task G.
-        updates: optimizer updates an iteration.
+        updates: optimizer updates an epoch, each on its share of the episodes.
+        epochs: how often an iteration's episodes are learned from.
         boosted_learning_rate: of the blocks that a "boost" target names; `learning_rate` is that of all others.
         lora_rank: of the adapters of a LoRA target.
         lora_alpha: their outputs are scaled by lora_alpha / lora_rank.
@@ -34,6 +35,8 @@ class GroupConfig(TrainingArguments):
         aggregation_length: divisor of "sequence_mean_token_sum_norm", in tokens.
         micro_batch_tokens: padded tokens a micro-batch may hold.
         checkpointing: recompute activations in the backward pass.
+        prefix_bytes: hidden states below the target that are kept on the device (agents.prefix); 0 keeps none.
+        prefix_host_bytes: further ones in host memory.
         estimator: how advantages are made; GiGPO with its defaults if None.
         start_iteration: first iteration to play (a resumed run's next one).
         set_aside: tasks of the training split that are not played.
@@ -44,6 +47,7 @@ class GroupConfig(TrainingArguments):
     tasks: int = 8
     group_size: int = 8
     updates: int = 4
+    epochs: int = 1
     rollouts: int = 0
     boosted_learning_rate: float = 5e-6
     lora_rank: int = 8
@@ -56,9 +60,16 @@ class GroupConfig(TrainingArguments):
     aggregation_length: int = 512
     micro_batch_tokens: int = 16384
     checkpointing: bool = False
+    prefix_bytes: int = 2**31
+    prefix_host_bytes: int = 2**33
     estimator: Estimator | None = None
     start_iteration: int = 0
     set_aside: tuple[str, ...] = ()
+
+    @property
+    def updates_an_iteration(self) -> int:
+        """Optimizer updates of an iteration, over all epochs."""
+        return self.updates * self.epochs
 
     def __post_init__(self) -> None:
         """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""
@@ -68,7 +79,9 @@ class GroupConfig(TrainingArguments):
             raise InputError(
                 f"updates={self.updates} does not divide the {self.tasks * self.group_size} episodes of an iteration."
             )
-        self.max_steps = max((self.iterations - self.start_iteration) * self.updates, 0)
+        if self.epochs < 1:
+            raise InputError(f"epochs={self.epochs}: at least 1 is needed.")
+        self.max_steps = max((self.iterations - self.start_iteration) * self.updates_an_iteration, 0)
         self.per_device_train_batch_size = 1
         self.remove_unused_columns = False
         self.dataloader_pin_memory = False

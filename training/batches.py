@@ -1,13 +1,12 @@
-"""From episodes with advantages to padded micro-batches, and the model's log-probabilities on them.
+"""From episodes with advantages to padded micro-batches.
 
 A row is one episode as one growing token sequence (agents.rows). Micro-batches hold rows of similar length up to a
-token budget, padding included. The output head runs on the positions that predict a sampled token and on no others.
+token budget, padding included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from agents.rows import Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
 
 @dataclass
@@ -108,42 +106,3 @@ def _pad(rows: list[TrainingRow], length: int, device: torch.device) -> MicroBat
         torch.from_numpy(predicts).to(device),
         torch.from_numpy(np.asarray(targets, dtype=np.int64)).to(device),
     )
-
-
-@contextmanager
-def head_on(model: PreTrainedModel, selected_BT: torch.Tensor) -> Iterator[None]:
-    """Lets the output head see the selected positions only: (B, T, D) becomes (1, S, D)."""
-
-    def gather(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (inputs[0][selected_BT].unsqueeze(0), *inputs[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def sampled_logprobs(
-    model: PreTrainedModel, batch: MicroBatch, temperature: float, *, entropy_gradient: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of the sampled tokens at the sampling temperature.
-
-    Args:
-        model: a causal language model; called at its root, so wrappers around it keep working.
-        batch: the micro-batch.
-        temperature: the temperature the tokens were sampled at.
-        entropy_gradient: whether the entropies carry a gradient too (they cost one more pass over the logits).
-
-    Returns:
-        log pi of each sampled token, (S,), in float32, with gradient where the model has one; and the entropy at each,
-        (S,) in nats.
-    """
-    with head_on(model, batch.predicts_BT):
-        # Padding is on the right, where causal attention lets no real token see it; a mask would only cost time.
-        logits = model(input_ids=batch.tokens_BT, use_cache=False).logits[0]
-    logprobs_SV = torch.log_softmax(logits.float() / temperature, dim=-1)
-    chosen = logprobs_SV.gather(-1, batch.targets_S.unsqueeze(-1)).squeeze(-1)
-    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
-        entropy = -(logprobs_SV.exp() * logprobs_SV).sum(-1)
-    return chosen, entropy

@@ -24,7 +24,8 @@ class TrainConfig:
 
     groups: int = key(8, "tasks an iteration", unit="tasks", minimum=1)
     group_size: int = key(8, "episodes of each task", unit="episodes", minimum=2)
-    updates: int = key(4, "optimizer updates an iteration, each on its share of the episodes", minimum=1)
+    updates: int = key(4, "optimizer updates an epoch, each on its share of the episodes", minimum=1)
+    epochs: int = key(1, "how often an iteration's episodes are learned from", minimum=1)
     temperature: float = key(1.0, "sampling temperature of the rollouts", minimum=0.01)
     success_reward: float = key(10.0, "what the environment's reward of 1 is worth")
     invalid_penalty: float = key(0.1, "taken off for a turn whose action is invalid", minimum=0)
@@ -62,6 +63,15 @@ class TrainConfig:
     )
     micro_batch_tokens: int = key(16384, "most tokens in one forward pass, padding included", unit="tokens", minimum=1)
     checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, more time")
+    prefix_megabytes: int = key(
+        2048,
+        "hidden states below the layer that are kept on the device for the passes of an iteration; 0 keeps none",
+        unit="MB",
+        minimum=0,
+    )
+    prefix_host_megabytes: int = key(
+        8192, "further ones in host memory, where the device is a GPU", unit="MB", minimum=0
+    )
 
 
 def _model_path(name: str) -> Mapping[str, Any] | None:

@@ -70,7 +70,7 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
         "data": dict(data),
         "panel": run.panel.as_json(),
         "tuning_panel": run.tuning.as_json(),
-        "update_floor": update_floor(run.model, targets["layer"], _extra_passes(run)),
+        "update_floor": update_floor(run.model, targets["layer"], _extra_passes(run), run.config.train.epochs),
     }
     summary = summarize(facts, stages)
     run.folder.write_json(SUMMARY, summary)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from training.batches import MicroBatch, head_on, micro_batches
+from training.batches import MicroBatch, micro_batches
+from training.logprobs import head_on
 from training.probing import Groups
 from training.selectors import Probe
 

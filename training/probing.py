@@ -25,7 +25,8 @@ from scipy import stats
 
 from agents.blocks import find_stack
 from agents.targets import middle
-from training.batches import TrainingRow, micro_batches, sampled_logprobs
+from training.batches import TrainingRow, micro_batches
+from training.logprobs import sampled_logprobs
 from training.selectors import BlockScore, Choice, Probe
 
 EPSILON = 1e-8

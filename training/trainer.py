@@ -6,7 +6,8 @@ that update's rows; `training_step` runs token-budgeted micro-batches whose loss
 that their split changes nothing; the loss is `training.loss`. TRL's trainer is not the base class because rollout,
 batching, reference, sync and checkpoint code would all have to be overridden.
 
-One *iteration* is one rollout and `updates` optimizer updates made from it, each from its own share of the episodes.
+One *iteration* is one rollout and `epochs` times `updates` optimizer updates made from it, each from its own share of
+the episodes. What lies below the target is computed once an iteration (`agents.prefix`) where several passes need it.
 Only the target's parameters require gradients, so autograd stops at the lowest trained block. The reference policy, if
 `beta` is not 0, is the same model with a frozen copy of the target's tensors; for the target `full` that copy is a
 second model in size. Left out: training on more than one process.
@@ -41,6 +42,7 @@ from transformers.trainer_utils import TrainOutput
 from agents import adapters
 from agents.blocks import find_stack
 from agents.policies.transformers import Sampling, TransformersPolicy
+from agents.prefix import FrozenPrefix
 from agents.prompts import Manner, manner_of
 from agents.rollout import rollout
 from agents.targets import Target, middle, prefixes, select
@@ -50,9 +52,10 @@ from envs.pool import Counts, counts_of
 from envs.types import TextEnv
 from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
-from training.batches import MicroBatch, TrainingRow, micro_batches, sampled_logprobs
+from training.batches import MicroBatch, TrainingRow, micro_batches
 from training.checkpointing import checkpointed
 from training.collect import Collected, Estimator, from_episodes, with_signal
+from training.logprobs import sampled_logprobs
 from training.loss import correct_mismatch, policy_loss, token_weights
 from training.memory import peak_bytes, reset_peak
 from training.optimizer import MasterAdamW
@@ -133,6 +136,7 @@ class GroupTrainer(Trainer):
         self.reference = (
             {name: value.detach().clone() for name, value in self.trained.items()} if args.loss.beta else None
         )
+        self.prefix = self._prefix()
         self._collected: Collected | None = None
         self._sums: dict[str, float] = {}
         self._rollout_seconds = 0.0
@@ -152,7 +156,8 @@ class GroupTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[int]:
         """Numbers of the updates to make."""
         config = self.group_config
-        updates = range(config.start_iteration * config.updates, config.iterations * config.updates)
+        each = config.updates_an_iteration
+        updates = range(config.start_iteration * each, config.iterations * each)
         return DataLoader(updates, batch_size=1, shuffle=False, collate_fn=lambda numbers: {"update": numbers[0]})  # type: ignore[arg-type]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # noqa: ANN401
@@ -181,6 +186,16 @@ class GroupTrainer(Trainer):
         boosted = [name for name in self.trained if name.startswith(chosen)]
         return dict.fromkeys(boosted, self.group_config.boosted_learning_rate)
 
+    def _prefix(self) -> FrozenPrefix | None:
+        """Keeps what lies below the target, where more than one pass of an iteration reads it."""
+        config = self.group_config
+        passes = config.epochs + bool(config.loss.beta) + (self.language_model.dtype != torch.float32)
+        if not self.target.lowest or passes < 2 or not config.prefix_bytes:
+            return None
+        return FrozenPrefix(
+            self.language_model, self.target, budget=config.prefix_bytes, host_budget=config.prefix_host_bytes
+        )
+
     def weights(self) -> dict[str, torch.Tensor]:
         """The target's present weights by the plain model's parameter names; adapters count as merged."""
         if self.target.lora:
@@ -195,7 +210,8 @@ class GroupTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:  # noqa: ANN401
         """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
         del num_training_steps
-        before, warmup = self.group_config.start_iteration * self.group_config.updates, self.args.warmup_steps
+        config, warmup = self.group_config, self.args.warmup_steps
+        before = config.start_iteration * config.updates_an_iteration
         scheduler = LambdaLR(
             optimizer or self.master_optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1))
         )
@@ -207,11 +223,12 @@ class GroupTrainer(Trainer):
         return 0
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        iteration, update = divmod(int(inputs["update"]), self.group_config.updates)
+        iteration, update = divmod(int(inputs["update"]), self.group_config.updates_an_iteration)
         if update == 0:
             self._start_iteration(iteration)
         assert self._collected is not None
-        rows = self._collected.rows[update :: self.group_config.updates]
+        # Every epoch deals the rows alike.
+        rows = self._collected.rows[update % self.group_config.updates :: self.group_config.updates]
         lengths = np.array([row.num_sampled for row in rows], dtype=np.int64)
         weights = token_weights(lengths, self.group_config.aggregation, self.group_config.aggregation_length)
         for row, weight in zip(rows, weights, strict=True):
@@ -222,6 +239,8 @@ class GroupTrainer(Trainer):
         config = self.group_config
         self._started = time.perf_counter()
         reset_peak(self.args.device)
+        if self.prefix is not None:
+            self.prefix.clear()
         before = counts_of(self.make_env)
         self._collected = self._roll_out(iteration)
         self._counts = counts_of(self.make_env).since(before)
@@ -275,7 +294,7 @@ class GroupTrainer(Trainer):
         Only needed where the sampler's own are not exact: below float32 its cached decoding rounds differently.
         """
         for batch in micro_batches(rows, self.group_config.micro_batch_tokens, self.args.device):
-            values, _ = sampled_logprobs(self.language_model, batch, self.group_config.temperature)
+            values, _ = sampled_logprobs(self.language_model, batch, self.group_config.temperature, prefix=self.prefix)
             ends = np.cumsum([row.num_sampled for row in batch.rows])
             for row, part in zip(batch.rows, np.split(values.float().cpu().numpy(), ends[:-1]), strict=True):
                 setattr(row, column, part)
@@ -311,7 +330,11 @@ class GroupTrainer(Trainer):
     def _backward(self, batch: MicroBatch) -> torch.Tensor:
         config = self.group_config
         logprobs, entropy = sampled_logprobs(
-            self.language_model, batch, config.temperature, entropy_gradient=bool(config.loss.entropy_bonus)
+            self.language_model,
+            batch,
+            config.temperature,
+            entropy_gradient=bool(config.loss.entropy_bonus),
+            prefix=self.prefix,
         )
         parts = policy_loss(
             logprobs,
@@ -350,7 +373,7 @@ class GroupTrainer(Trainer):
         if self.args.device.type == "cuda":
             torch.cuda.synchronize(self.args.device)
         now = time.perf_counter()
-        updates, tokens = self.group_config.updates, max(self._sums.get("tokens", 0.0), 1.0)
+        updates, tokens = self.group_config.updates_an_iteration, max(self._sums.get("tokens", 0.0), 1.0)
         metrics = self._collected.metrics | {
             "loss": self._sums["loss"] / updates,
             "grad_norm": self._sums["grad_norm"] / updates,
@@ -400,7 +423,7 @@ class _IterationEnd(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        config = self.trainer.group_config
-        done = config.start_iteration * config.updates + state.global_step
-        if done % config.updates == 0:
-            control.should_training_stop |= self.trainer.finish_iteration(done // config.updates - 1)
+        config, each = self.trainer.group_config, self.trainer.group_config.updates_an_iteration
+        done = config.start_iteration * each + state.global_step
+        if done % each == 0:
+            control.should_training_stop |= self.trainer.finish_iteration(done // each - 1)

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from agents.rows import Row
-from training.batches import TrainingRow, micro_batches, sampled_logprobs
+from training.batches import TrainingRow, micro_batches
+from training.logprobs import sampled_logprobs
 from training.loss import LossConfig, LossParts, policy_loss, token_weights
 
 CPU = torch.device("cpu")

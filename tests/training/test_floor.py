@@ -19,8 +19,22 @@ def test_one_block(index: int, extra: int):
     block = sum(value.numel() for value in model.model.layers[0].parameters())
     head = model.get_output_embeddings().weight.numel()
     count = update_compute(model, Target((index,)), extra)
-    # L + (L - k) forward passes of a block, and the head forward and its input's gradient.
-    assert count == block * (BLOCKS * (1 + extra) + BLOCKS - index) + head * (2 + extra)
+    # What lies below is crossed once, the rest in every pass; then gradients of L - k blocks and of the head's input.
+    assert count == block * (index + (BLOCKS - index) * (2 + extra)) + head * (2 + extra)
+
+
+def test_two_epochs_with_a_reference_at_the_middle():
+    """About 0.43 of full training for the blocks alone."""
+    model = small_model(BLOCKS)
+    block = sum(value.numel() for value in model.model.layers[0].parameters())
+    head = model.get_output_embeddings().weight.numel()
+    middle, everything = (
+        update_compute(model, target, extra_forward_passes=1, epochs=2)
+        for target in (Target((4,)), Target(tuple(range(BLOCKS)), full=True))
+    )
+    blocks = (middle - 5 * head) / block, (everything - 7 * head) / block
+    assert blocks == (4 + 3 * 4 + 2 * 4, 7 * 8)
+    assert blocks[0] / blocks[1] == pytest.approx(0.43, abs=0.002)
 
 
 def test_everything_and_lists():

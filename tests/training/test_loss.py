@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from tests.agents.models import model
 from tests.training.rows import CPU, backward, near_the_model, random_rows, weigh
-from training.batches import micro_batches, sampled_logprobs
+from training.batches import micro_batches
+from training.logprobs import sampled_logprobs
 from training.loss import AGGREGATIONS, LossConfig, correct_mismatch, k3, policy_loss, token_weights
 
 EVERYTHING = LossConfig(beta=0.1, entropy_bonus=0.02)

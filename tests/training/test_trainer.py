@@ -25,9 +25,10 @@ from tests.training.rows import CPU, random_rows, weigh
 from training import checkpoint
 from training.advantages import gigpo
 from training.arguments import GroupConfig
-from training.batches import micro_batches, sampled_logprobs
+from training.batches import micro_batches
 from training.checkpointing import checkpointed
 from training.collect import Estimator, from_episodes
+from training.logprobs import sampled_logprobs
 from training.loss import AGGREGATIONS, LossConfig, policy_loss
 from training.trainer import GroupTrainer, IterationReport
 
@@ -510,3 +511,45 @@ def test_tasks_that_are_set_aside_are_not_played():
     played = {episode.key.task for report in again for episode in report.collected.episodes}
     assert len(played) == 4
     assert played.isdisjoint(aside[:2])
+
+
+@pytest.mark.parametrize("layer", ["1", "2", "1,2"])
+def test_a_kept_prefix_trains_the_same_weights(layer: str):
+    """Two epochs with a reference: the states below the target are computed once an iteration."""
+    options = {"epochs": 2, "loss": LossConfig(beta=0.05), "micro_batch_tokens": 10**6}
+    plain, reports = train(layer, prefix_bytes=0, **options)
+    policy = model()
+    kept = trainer(policy, layer, **options)
+    kept.train()
+    assert len(reports) == 2
+    for name, value in policy.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-5, atol=1e-6)
+    assert kept.prefix is not None
+    # Sixteen episodes: the reference pass computes, both epochs find.
+    assert (kept.prefix.counts.misses, kept.prefix.counts.hits) == (16, 32)
+
+
+def test_nothing_is_kept_where_one_pass_reads_it():
+    assert trainer(model(), "1").prefix is None
+    assert trainer(model(), "0", epochs=2).prefix is None
+    assert trainer(model(), "full", epochs=2).prefix is None
+    assert trainer(model(), "1", epochs=2).prefix is not None
+
+
+def test_epochs_deal_the_rows_alike_and_count_their_updates():
+    kept = trainer(model(), "1", epochs=3, iterations=1)
+    seen = []
+    original = kept._prepare_inputs
+
+    def noted(inputs: dict[str, Any]) -> dict[str, Any]:
+        prepared = original(inputs)
+        seen.append([id(row) for row in prepared["rows"]])
+        return prepared
+
+    kept._prepare_inputs = noted
+    kept.train()
+    assert kept.state.global_step == len(seen) == 6
+    assert seen[:2] == seen[2:4] == seen[4:]
+    assert not set(seen[0]) & set(seen[1])
+    with pytest.raises(InputError, match="epochs=0"):
+        trainer(model(), "1", epochs=0)

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 
 from tests.agents.models import byte_tokenizer, model
 from tests.training.rows import CPU, backward, near_the_model, random_rows, weigh
-from training.batches import TrainingRow, micro_batches, sampled_logprobs
+from training.batches import TrainingRow, micro_batches
+from training.logprobs import sampled_logprobs
 from training.loss import LossConfig
 
 MODES = {

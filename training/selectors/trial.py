@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from agents.blocks import find_stack
-from training.batches import TrainingRow, micro_batches, sampled_logprobs
+from training.batches import TrainingRow, micro_batches
+from training.logprobs import sampled_logprobs
 from training.loss import LossConfig, policy_loss
 from training.optimizer import MasterAdamW
 from training.probing import Groups, informative, select_by_groups, too_few

@@ -12,7 +12,8 @@ import torch
 from tests.training.guessing import small_model
 from tests.training.rows import CPU, near_the_model, random_rows
 from training import probing
-from training.batches import TrainingRow, micro_batches, sampled_logprobs
+from training.batches import TrainingRow, micro_batches
+from training.logprobs import sampled_logprobs
 from training.selectors import (
     BlockScore,
     Choice,
