@@ -92,8 +92,14 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
     """Sorts cells by arm: base first, then blocks in order, then others.
 
     Raises:
-        InputError: two cells of one panel played other tasks.
+        InputError: two cells of one panel played other tasks, or cells began with other weights.
     """
+    starts = {row["base_sha256"] for row in rows if row.get("base_sha256")}
+    if len(starts) > 1:
+        marks = ", ".join(sorted(mark[:12] for mark in starts))
+        raise InputError(
+            f"the cells began with {len(starts)} different policies ({marks}), so they cannot be compared."
+        )
     arms: dict[str, Arm] = {}
     hashes: dict[str, str] = {}
     for row in rows:

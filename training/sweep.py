@@ -5,14 +5,16 @@ scores each on one common panel (arXiv 2607.01232, C(k) = (S_k - S_base) / (S_fu
 at the same starts, so that its picks can be judged by what the study found.
 
 Each cell is a small file in `cells/` of the folder `out=`, written once and never computed again: an interrupted study
-goes on where it was, on any machine that has these files. What lies between is in `work/` and may be deleted. Every
-state of the folder is a study: seeds are the outer loop, and base, everything and the middle block come first.
+goes on where it was, on any machine that has these files. A policy that was made on demand (`model=warm`) is kept with
+them in `start/`, since another machine would make another one. What lies between is in `work/` and may be deleted.
+Every state of the folder is a study: seeds are the outer loop, and base, everything and the middle block come first.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.starts import locate
+from agents.starts import WARM, is_made, locate, start_folder
 from agents.targets import middle
 from envs.command import run_command
 from envs.config import load, save
@@ -37,15 +39,19 @@ from training.folder import CONFIG, RunFolder
 from training.prepare import block_count, check_layer, make_start
 from training.tune import CELLS as RATE_CELLS
 
-WORK = "work"
+WORK, START = "work", "start"
 
 
 def main(config: SweepConfig) -> int:
     """Runs the command."""
     check_executor(config.executor)
+    out, given = Path(config.out or f"runs/sweep-{config.env.name}"), config
+    config = at_start(given, out)
     make_start(config)
     cells = cells_of(config)
-    out = open_folder(config)
+    open_folder(given, out)
+    keep_start(given, out)
+    config = at_start(given, out)
     waiting = [cell for cell in cells if not (out / CELLS / f"{cell.file}.json").is_file()]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done: {out}")
     if waiting:
@@ -60,6 +66,22 @@ def main(config: SweepConfig) -> int:
     (out / WORK).mkdir(exist_ok=True)
     with _alone(out):
         return _compute(config, out, waiting)
+
+
+def at_start(config: SweepConfig, out: Path) -> SweepConfig:
+    """The configuration with the starting policy that the study keeps, if it keeps one."""
+    if config.model.path != WARM or not is_made(out / START):
+        return config
+    return replace(config, model=replace(config.model, path=str(out / START)))
+
+
+def keep_start(config: SweepConfig, out: Path) -> None:
+    """Keeps a policy that was made on demand with the study."""
+    if config.model.path == WARM and not is_made(out / START):
+        aside = out / f"{START}.part"
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(start_folder(config.env), aside)
+        aside.rename(out / START)
 
 
 @contextmanager
@@ -188,13 +210,12 @@ def rates_of(config: SweepConfig, num_blocks: int) -> Any:  # noqa: ANN401 - a f
     return rate
 
 
-def open_folder(config: SweepConfig) -> Path:
+def open_folder(config: SweepConfig, out: Path) -> None:
     """Makes the study's folder, or opens it to go on.
 
     Raises:
         InputError: it holds something else, or a study with other settings.
     """
-    out = Path(config.out or f"runs/sweep-{config.env.name}")
     kept = portable(config)
     if not (out / CONFIG).is_file():
         RunFolder.check(out)
@@ -204,7 +225,6 @@ def open_folder(config: SweepConfig) -> Path:
     elif load(SweepConfig, [f"config={out / CONFIG}"]) != kept:
         raise InputError(f"out={out} holds a study with other settings ({out / CONFIG}). Choose another folder.")
     (out / CELLS).mkdir(exist_ok=True)
-    return out
 
 
 def _facts(config: SweepConfig) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from agents.starts import start_folder
 from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
+from evals.studies import arms_of, read_cells
 from tests.training.guessing import write_model
 from training import selectors
 from training.cells import CELLS, Cell, SweepConfig, cost_of
@@ -99,10 +101,36 @@ def test_a_study_refuses_what_it_cannot_do(words: list[str], line: str, tmp_path
 
 def test_a_study_may_be_extended_but_not_changed(tmp_path: Path):
     out = tmp_path / "study"
-    open_folder(config("layers=2", "seeds=0", f"out={out}"))
-    assert open_folder(config("layers=all", "seeds=0,1", "lora=", "jobs=2", f"out={out}")) == out
+    open_folder(config("layers=2", "seeds=0", f"out={out}"), out)
+    open_folder(config("layers=all", "seeds=0,1", "lora=", "jobs=2", f"out={out}"), out)
     with pytest.raises(InputError, match="a study with other settings"):
-        open_folder(config("iterations=3", f"out={out}"))
+        open_folder(config("iterations=3", f"out={out}"), out)
+
+
+def test_a_study_keeps_the_policy_that_was_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Another machine has no such policy in its cache and would make another one."""
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "study"
+    words = [*SMALL, "model=warm", "model.max_reply_tokens=4", f"out={out}", "seeds=0", "lora=", "plan=true"]
+    made = write_model(start_folder(load(SweepConfig, words).env), 2)
+    (made / "warmstart.json").write_text("{}")
+    assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
+    shutil.rmtree(tmp_path / "cache")
+    assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
+    assert capsys.readouterr().out.count("5 cells, 0 of them done") == 2
+    assert "path: warm" in (out / "config.yaml").read_text()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_cells_of_different_starts_are_not_compared(tmp_path: Path):
+    (tmp_path / CELLS).mkdir()
+    for seed in (0, 1):
+        row = {"cell": "base", "seed": seed, "arm": "base", "learning_rate": None, "panels": {}, "cost": {"seconds": 1}}
+        (tmp_path / CELLS / f"base-seed{seed}.json").write_text(json.dumps(row | {"base_sha256": str(seed) * 64}))
+    with pytest.raises(InputError, match=r"2 different policies \(000000000000, 111111111111\)"):
+        arms_of(read_cells(tmp_path))
 
 
 @pytest.fixture(scope="module")
