@@ -20,7 +20,14 @@ def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def update_compute(model: PreTrainedModel, target: Target, extra_forward_passes: int = 0, epochs: int = 1) -> int:
+def update_compute(
+    model: PreTrainedModel,
+    target: Target,
+    extra_forward_passes: int = 0,
+    epochs: int = 1,
+    *,
+    head_share: float = 1.0,
+) -> float:
     """Parameter passes a token: forward, gradient of activations, gradient of weights.
 
     Args:
@@ -29,12 +36,13 @@ def update_compute(model: PreTrainedModel, target: Target, extra_forward_passes:
         extra_forward_passes: passes without gradients that an iteration needs besides (reference, recomputed
             log-probabilities).
         epochs: passes with gradients.
+        head_share: share of the tokens that the head runs on: those that were sampled.
 
     Returns:
         The count.
     """
     blocks = [_size(block) for block in find_stack(model).modules]
-    head = _size(model.get_output_embeddings())
+    head = head_share * _size(model.get_output_embeddings())
     if target.everything:
         return (sum(blocks) + head) * (3 * epochs + extra_forward_passes)
     below, above = sum(blocks[: target.lowest]), sum(blocks[target.lowest :]) + head
@@ -44,7 +52,16 @@ def update_compute(model: PreTrainedModel, target: Target, extra_forward_passes:
     return below + above * (epochs + extra_forward_passes) + epochs * (activations + weights)
 
 
-def update_floor(model: PreTrainedModel, target: Target, extra_forward_passes: int = 0, epochs: int = 1) -> float:
+def update_floor(
+    model: PreTrainedModel,
+    target: Target,
+    extra_forward_passes: int = 0,
+    epochs: int = 1,
+    *,
+    head_share: float = 1.0,
+) -> float:
     """`update_compute` of the target over that of full training."""
-    everything = update_compute(model, full(len(find_stack(model))), extra_forward_passes, epochs)
-    return update_compute(model, target, extra_forward_passes, epochs) / everything
+    everything = update_compute(
+        model, full(len(find_stack(model))), extra_forward_passes, epochs, head_share=head_share
+    )
+    return update_compute(model, target, extra_forward_passes, epochs, head_share=head_share) / everything

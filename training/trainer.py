@@ -56,7 +56,7 @@ from training.batches import MicroBatch, TrainingRow, micro_batches
 from training.checkpointing import checkpointed
 from training.collect import Collected, Estimator, from_episodes, with_signal
 from training.logprobs import sampled_logprobs
-from training.loss import correct_mismatch, policy_loss, token_weights
+from training.loss import LossParts, correct_mismatch, policy_loss, token_weights
 from training.memory import peak_bytes, reset_peak
 from training.optimizer import MasterAdamW
 from training.tasks import iteration_keys
@@ -328,24 +328,7 @@ class GroupTrainer(Trainer):
         return total
 
     def _backward(self, batch: MicroBatch) -> torch.Tensor:
-        config = self.group_config
-        logprobs, entropy = sampled_logprobs(
-            self.language_model,
-            batch,
-            config.temperature,
-            entropy_gradient=bool(config.loss.entropy_bonus),
-            prefix=self.prefix,
-        )
-        parts = policy_loss(
-            logprobs,
-            batch.column("old"),
-            batch.column("advantages"),
-            batch.weights(),
-            config.loss,
-            reference_T=batch.column("reference") if config.loss.beta else None,
-            entropy_T=entropy,
-            replies_T=batch.replies() if config.loss.ratio == "sequence" else None,
-        )
+        parts = self._loss(batch)
         self.accelerator.backward(parts.loss)
         self._add(
             {
@@ -357,6 +340,26 @@ class GroupTrainer(Trainer):
             }
         )
         return parts.loss.detach()
+
+    def _loss(self, batch: MicroBatch) -> LossParts:
+        config = self.group_config
+        logprobs, entropy = sampled_logprobs(
+            self.language_model,
+            batch,
+            config.temperature,
+            entropy_gradient=bool(config.loss.entropy_bonus),
+            prefix=self.prefix,
+        )
+        return policy_loss(
+            logprobs,
+            batch.column("old"),
+            batch.column("advantages"),
+            batch.weights(),
+            config.loss,
+            reference_T=batch.column("reference") if config.loss.beta else None,
+            entropy_T=entropy,
+            replies_T=batch.replies() if config.loss.ratio == "sequence" else None,
+        )
 
     def _add(self, values: dict[str, float]) -> None:
         for name, value in values.items():
