@@ -33,6 +33,7 @@ class Dialogue:
             one.
         stops: ids at which sampling stops: `end`, the end-of-sequence token, and in PLAIN also a line break where a
             reply is a command.
+        window: how many earlier turns a prompt tells again; None where an episode is one growing sequence.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, manner: Manner | None = None) -> None:
@@ -51,6 +52,7 @@ class Dialogue:
             )
         self._tokenizer = tokenizer
         self._manner = manner or manner_of(TextEnv)
+        self.window = self._manner.window
         self._encode = lru_cache(_REMEMBERED)(self._encode_text)
         self._decode = lru_cache(_REMEMBERED)(self._decode_ids)
         self.format = Format.CHAT if tokenizer.chat_template else Format.PLAIN

@@ -27,6 +27,11 @@ class ModelConfig:
     path: str = key("", "its folder or hub id; a relative folder may also be relative to the repository")
     # The published runs' limit (arXiv 2505.10978): a chat model thinks before it acts.
     max_reply_tokens: int = key(512, "longest reply", unit="tokens a turn", minimum=1)
+    context: str = key(
+        "full",
+        "what it is shown: full, an episode as one growing sequence, or window:K, the last K turns in a prompt of each"
+        " turn's own",
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = key(
         "auto", "type of the weights; auto is bfloat16 for a folder that stores 16-bit weights, else float32"
     )

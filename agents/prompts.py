@@ -10,7 +10,9 @@ first one after the instructions, and each reply an assistant message with the c
 In a world of free text (`TextEnv.free_text`) there are no commands to list and no marks to put around one: the reply is
 the action.
 
-A conversation only grows at its end. What stands between a reply and the next one is therefore cut out of one
+With the full context a conversation only grows at its end. With a window each turn is its own prompt, which tells the
+task and the last turns again, without what was thought in them (`recalled`; as the published GiGPO code does with two
+turns, arXiv 2505.10978, in words of our own). What stands between a reply and the next one is therefore cut out of one
 rendering of the template with marks in place of the texts, and a template is never asked to render a reply again (many
 would change it: strip it, drop its reasoning). Left out: system messages, which some templates refuse.
 """
@@ -29,6 +31,7 @@ HOW_TO_REPLY = (
     "between <action> and </action>, and nothing after it."
 )
 
+FULL_CONTEXT = "full"
 _FIRST, _REPLY, _NEXT = "\u27e6first\u27e7", "\u27e6reply\u27e7", "\u27e6next\u27e7"
 
 Template = Callable[[list[dict[str, str]]], str]
@@ -55,17 +58,42 @@ class Manner(NamedTuple):
     Attributes:
         instructions: what a chat model is told before the first observation.
         free_text: whether a reply as a whole is the action.
+        window: how many earlier turns a prompt tells again; None for one growing sequence an episode.
     """
 
     instructions: str
     free_text: bool
+    window: int | None = None
 
 
-def manner_of(world: TextEnv | type[TextEnv]) -> Manner:
-    """Says how an environment is spoken to."""
+def manner_of(world: TextEnv | type[TextEnv], context: str = FULL_CONTEXT) -> Manner:
+    """Says how an environment is spoken to.
+
+    Args:
+        world: the environment.
+        context: "full", or "window:K" for prompts of their own that tell the last K turns again.
+
+    Raises:
+        InputError: no such context.
+    """
+    window = parse_context(context)
     if world.free_text:
-        return Manner(world.instructions, True)
-    return Manner(f"{world.instructions} {HOW_TO_REPLY}", False)
+        return Manner(world.instructions, True, window)
+    return Manner(f"{world.instructions} {HOW_TO_REPLY}", False, window)
+
+
+def parse_context(context: str) -> int | None:
+    """The number of turns of a "window:K"; None for "full".
+
+    Raises:
+        InputError: it is neither.
+    """
+    name, _, turns = context.strip().lower().partition(":")
+    if name == FULL_CONTEXT and not turns:
+        return None
+    if name == "window" and turns.isdecimal() and len(turns) < 7:
+        return int(turns)
+    raise InputError(f"context={context} is not known. Give full, or window:K with the number of turns, as window:2.")
 
 
 PLAIN_FRAME = Frame(opening=("", "\n\n>"), bridge=("", "\n\n>"), lead=" ")
@@ -93,6 +121,31 @@ def chat_frame(template: Template) -> Frame:
     before, after = opening.split(_FIRST)
     bridge_before, bridge_after = whole.split(_REPLY)[1].split(_NEXT)
     return Frame(opening=(before, after), bridge=(bridge_before, bridge_after), lead="")
+
+
+def recalled(observation: str, goal: str, past: Sequence[tuple[str, str]], taken: int, reply_format: Format) -> str:
+    """What a prompt of its own tells: the task, the last turns, and what is seen now.
+
+    Args:
+        observation: what the environment said last.
+        goal: the task in words.
+        past: what was seen and done in the turns to tell again, oldest first.
+        taken: number of turns so far.
+        reply_format: PLAIN tells the turns as a transcript.
+
+    Returns:
+        The text that takes the observation's place; in the first turn the observation itself.
+    """
+    if not taken:
+        return observation
+    if reply_format is Format.PLAIN:
+        turns = [f"{seen.strip()}\n\n> {done}\n" for seen, done in past]
+        told = "".join(turns) + observation.strip()
+        return told if len(past) == taken else f"Your task: {goal}\n\n{told}"
+    turns = [f"You saw: {seen.strip()}\nYou did: {done}" for seen, done in past]
+    recent = f" The last {len(past)}:" if past else ""
+    parts = [f"Your task: {goal}", f"Turns so far: {taken}.{recent}", *turns, f"You see now: {observation.strip()}"]
+    return "\n\n".join(parts)
 
 
 def message(observation: str, admissible_commands: Sequence[str], reply_format: Format, instructions: str) -> str:

@@ -148,6 +148,7 @@ class _Rollout:
             prompt_tokens=reply.prompt_tokens,
             tokens=reply.tokens,
             logprobs=reply.logprobs,
+            fresh=reply.fresh,
         )
         state.episode.turns.append(turn)
         return parsed.action

@@ -51,6 +51,7 @@ class Reply(NamedTuple):
         tokens: the sampled ids, the end-of-reply token included.
         logprobs: log-probability of each sampled id at the sampling temperature, same length as `tokens`.
         out_of_context: True if the context had no room for this turn; then the other fields are empty.
+        fresh: True if the prompt begins a sequence of its own, which holds nothing of earlier turns but what it tells.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Reply(NamedTuple):
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     out_of_context: bool = False
+    fresh: bool = False
 
 
 class Session(Protocol):
@@ -107,6 +109,7 @@ class Turn:
         prompt_tokens: ids appended since the last sampled token.
         tokens: sampled ids.
         logprobs: their log-probabilities at the sampling temperature.
+        fresh: whether the prompt begins a sequence of its own.
     """
 
     observation: str
@@ -118,6 +121,7 @@ class Turn:
     prompt_tokens: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
+    fresh: bool = False
 
 
 @dataclass(slots=True)

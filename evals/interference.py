@@ -93,7 +93,9 @@ def score_all(config: InterferenceConfig, paths: list[Path]) -> dict[str, NDArra
     make_env, panel = choose(config.env, config.panel, split, config.seed, config.panel_tasks)
     screen = Screen(None)
     sampling = Sampling(config.temperature, config.policy.max_reply_tokens)
-    policy = TransformersPolicy(model, tokenizer, sampling, name="interference", manner=manner_of(make))
+    policy = TransformersPolicy(
+        model, tokenizer, sampling, name="interference", manner=manner_of(make, config.policy.context)
+    )
     found: dict[str, NDArray[np.bool_]] = {}
     with Pool(config.pool, screen.print) as pool:
         placed = place(config.env.name, make_env.keywords, pool)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agents.models import ModelConfig, choose_device, choose_dtype, is_path, quiet
 from agents.policies.scripted import ScriptedPolicy
+from agents.prompts import parse_context
 from agents.starts import locate
 from envs import presets
 from envs.command import run_command
@@ -61,7 +62,7 @@ POLICY = Group(
 class EvalConfig:
     """Keys of `evals.run`."""
 
-    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data", "context": "policy.context"}
 
     env: Any = environment_key("the world to play")
     policy: ModelConfig = group("what plays", POLICY)
@@ -135,6 +136,7 @@ def check(config: EvalConfig) -> _Inputs:
         error = unknown("policy", config.policy.name, {*env.players, *presets.names("model")})
         raise InputError(f"{error} Or {_MODEL}.")
     path = locate(config.policy.path, config.env, "policy")
+    parse_context(config.policy.context)
     for delta in _deltas(config):
         if not delta.is_file():
             raise InputError(f"delta={delta}: no such file.")
@@ -161,7 +163,9 @@ def _split(config: EvalConfig) -> str:
 
 def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
     """What tells this evaluation from others: rows of evaluations that agree in all of it may stand in one file."""
-    model = {"max_reply_tokens": config.policy.max_reply_tokens} if inputs.model_path else {}
+    model: dict[str, Any] = {"max_reply_tokens": config.policy.max_reply_tokens} if inputs.model_path else {}
+    if inputs.model_path and parse_context(config.policy.context) is not None:
+        model["context"] = config.policy.context
     return {
         "env": config.env.name,
         "options": inputs.make_env.keywords,
@@ -213,7 +217,7 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
 
     def policy(temperature: float | None) -> Policy:
         sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
-        manner = manner_of(env_class(config.env.name))
+        manner = manner_of(env_class(config.env.name), config.policy.context)
         return seat(TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner))
 
     return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"

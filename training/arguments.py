@@ -28,6 +28,7 @@ class GroupConfig(TrainingArguments):
             left out (DAPO's dynamic sampling). 0 plays once and leaves nothing out.
         temperature: sampling temperature of the rollouts.
         max_reply_tokens: longest reply, where the trainer makes the policy.
+        context: what it is shown there, "full" or "window:K".
         mismatch_cap: most that a sampled token's loss is scaled up where the trainer finds it likelier than the sampler
             did; 0 leaves the mismatch uncorrected. Below float32 only: in float32 both are the same.
         loss: coefficients of the loss.
@@ -54,6 +55,7 @@ class GroupConfig(TrainingArguments):
     lora_alpha: int = 16
     temperature: float = 1.0
     max_reply_tokens: int = 512
+    context: str = "full"
     mismatch_cap: float = 2.0
     loss: LossConfig = field(default_factory=LossConfig)
     aggregation: str = "token_mean"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.rollout import rollout
-from agents.rows import row as assemble
+from agents.rows import rows as assemble
 from agents.types import Episode, EpisodeKey, Policy, StopReason
 from envs.types import TextEnv
 from training import advantages
@@ -64,7 +64,7 @@ class Collected:
 
     Attributes:
         episodes: all episodes, failed ones included.
-        rows: one row for each episode that sampled anything.
+        rows: one row for each episode that sampled anything, or one for each of its turns (`agents.rows`).
         metrics: success, reward and the like over the episodes.
     """
 
@@ -98,16 +98,16 @@ def from_episodes(episodes: list[Episode], estimator: Estimator) -> Collected:
     advantages = estimator.advantages(usable) if usable else []
     rows = []
     for episode, per_turn in zip(usable, advantages, strict=True):
-        row = assemble(episode)
-        turn_of_sampled = row.turn[row.sampled]
-        rows.append(
+        rows += [
             TrainingRow(
                 row=row,
-                advantages=per_turn[turn_of_sampled].astype(np.float32),
+                advantages=per_turn[row.turn[row.sampled]].astype(np.float32),
                 old=row.logprobs[row.sampled].astype(np.float32),
                 task=episode.key.task,
             )
-        )
+            for row in assemble(episode)
+            if row.sampled.any()
+        ]
     row_tokens = {"row_tokens": sum(len(row.row.tokens) for row in rows)}
     return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens)
 

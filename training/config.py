@@ -89,7 +89,7 @@ _ALGORITHM = Group("gigpo", lambda name: advantages.find(name).Config, names=adv
 class RunConfig:
     """All keys of the main job."""
 
-    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data", "anchor": "env.anchor"}
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data", "anchor": "env.anchor", "context": "model.context"}
 
     env: Any = environment_key("the world to learn")
     model: ModelConfig = group("the policy to start from", _MODEL)

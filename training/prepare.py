@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.models import choose_device, choose_dtype, locate_model, quiet
+from agents.prompts import parse_context
 from agents.starts import WARM, is_made, start_folder, warmstart_command
 from agents.targets import Target, check_installed, parse
 from envs.errors import InputError
@@ -90,6 +91,7 @@ def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
             f"train.updates={config.train.updates} does not divide the {episodes} episodes of an iteration "
             f"(train.groups={config.train.groups} times train.group_size={config.train.group_size})."
         )
+    parse_context(config.model.context)
     train_env = partial(make_from, config.env)
     env = train_env()
     model_path = locate_start(config)

@@ -113,7 +113,7 @@ class GroupTrainer(Trainer):
         args = args or GroupConfig()
         self.make_env = partial(copy.deepcopy, env) if isinstance(env, TextEnv) else env
         self.task_env = self.make_env()
-        policy = policy or _own_policy(model, args, processing_class, manner_of(self.task_env))
+        policy = policy or _own_policy(model, args, processing_class, manner_of(self.task_env, args.context))
         if policy.model is not model:
             raise InputError("the policy samples with another model than the one to be trained.")
         if policy.sampling.temperature != args.temperature:

@@ -2,15 +2,16 @@
 
 A session samples the replies of many episodes together. Keys and values of everything read and said stay in a cache
 across turns, so each turn costs the new tokens only, where reading the transcript again would cost all of it each
-time. Rows keep their own positions (see `agents.policies.ragged`); the cache is kept with the rows that still speak at
-its front, so that those which have ended cost next to nothing.
+time. Where each turn has a prompt of its own (`context=window:K`) its row is read from the start. Rows keep their own
+positions (see `agents.policies.ragged`); the cache is kept with the rows that still speak at its front, so that those
+which have ended cost next to nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from agents.draws import uniforms
+from agents.parsing import parse
 from agents.policies.packing import Plan, plan_chunks
 from agents.policies.ragged import RaggedCache, ragged
 from agents.policies.sampling import draw_tokens
 from agents.policies.slots import Slots
+from agents.prompts import recalled
 from agents.types import EpisodeKey, Reply
 from envs.types import Info
 
@@ -38,11 +41,19 @@ _SHARE_SPEAKING = 2 / 3
 
 @dataclass(slots=True)
 class _Row:
-    """One conversation: its key, its turns so far and the ids at the end of its last reply that the cache lacks."""
+    """One conversation.
+
+    Attributes:
+        key: its key.
+        turn: turns so far.
+        unread: the ids at the end of its last reply that the cache lacks.
+        past: what was seen and done in each turn, where prompts tell turns again.
+    """
 
     key: EpisodeKey
     turn: int = 0
     unread: tuple[int, ...] = ()
+    past: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Said(NamedTuple):
@@ -78,6 +89,7 @@ class TransformersSession:
         self._rows: dict[int, _Row] = {}
         self._cache = RaggedCache(config.num_hidden_layers) if cache is None else cache
         self._slots = Slots(self._cache)
+        self._window = policy.dialogue.window
         # Families without grouped queries do not name a number of key heads.
         key_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         self._groups = config.num_attention_heads // key_heads
@@ -103,6 +115,10 @@ class TransformersSession:
                 prompts[row] = prompt
         with _inference(self._policy.model):
             said = self._sample(prompts) if prompts else {}
+        if self._window is not None:
+            for row, observation in zip(rows, observations, strict=True):
+                if row in said:
+                    self._rows[row].past.append((observation, parse(said[row].text, self._policy.format).action))
         return [said[row] if row in said else Reply("", out_of_context=True) for row in rows]
 
     def drop(self, rows: Sequence[int]) -> None:
@@ -112,10 +128,16 @@ class TransformersSession:
                 self._slots.free(row)
 
     def _prompt(self, row: int, observation: str, info: Info) -> tuple[int, ...]:
-        state = self._rows.get(row)
+        state, dialogue = self._rows.get(row), self._policy.dialogue
+        if self._window is not None and state is not None:
+            self._slots.restart(row)
+            state.unread = ()
+            past = state.past[max(len(state.past) - self._window, 0) :]
+            text = recalled(observation, info["goal"], past, len(state.past), dialogue.format)
+            return dialogue.opening(text, info["admissible_commands"])
         if state is None or not state.unread:
-            return self._policy.dialogue.opening(observation, info["admissible_commands"])
-        return self._policy.dialogue.bridge(observation, info["admissible_commands"], state.unread[-1])
+            return dialogue.opening(observation, info["admissible_commands"])
+        return dialogue.bridge(observation, info["admissible_commands"], state.unread[-1])
 
     def _context(self, row: int) -> int:
         state = self._rows.get(row)
@@ -160,7 +182,9 @@ class TransformersSession:
         state = self._rows[row]
         state.turn += 1
         state.unread = tuple(said.tokens[-said.unread :])
-        return Reply(self._policy.dialogue.text(said.tokens), prompt, tuple(said.tokens), tuple(said.logprobs))
+        fresh = self._window is not None
+        text = self._policy.dialogue.text(said.tokens)
+        return Reply(text, prompt, tuple(said.tokens), tuple(said.logprobs), fresh=fresh)
 
     def _read(self, chunks: Sequence[Sequence[int]]) -> torch.Tensor:
         """Feeds the row in each of the first slots one id or more; returns the next logits (R, V)."""

@@ -40,6 +40,10 @@ class Slots:
         slot = self._rows.index(None)
         self._rows[slot], self._slots[row] = row, slot
 
+    def restart(self, row: int) -> None:
+        """Forgets what was read and said in a row."""
+        self.lengths[self._slots[row]] = 0
+
     def free(self, row: int) -> None:
         """Takes a row's slot back."""
         slot = self._slots.pop(row)

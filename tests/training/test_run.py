@@ -372,6 +372,7 @@ def bad(tmp_path: Path, model_folder: Path) -> dict[str, str]:
     [
         (["env=alfwold"], "unknown env 'alfwold'. Did you mean 'alfworld'?"),
         (["no_such_key=1"], "unknown key 'no_such_key'"),
+        (["model={model}", "context=windw:2"], "context=windw:2 is not known. Give full, or window:K"),
         (["model={model}", "layer=99"], "layer=99: the model has 8 blocks"),
         (["model={model}", "layer=middel"], "layer=middel names no layer"),
         (["iterations=-1"], "iterations must be a whole number of at least 0, got '-1'"),

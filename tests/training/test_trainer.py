@@ -553,3 +553,28 @@ def test_epochs_deal_the_rows_alike_and_count_their_updates():
     assert not set(seen[0]) & set(seen[1])
     with pytest.raises(InputError, match="epochs=0"):
         trainer(model(), "1", epochs=0)
+
+
+def test_prompts_of_their_own_train_on_every_turn():
+    """With a window each turn is a row, and an update takes its share of all rows."""
+    policy, reports, shares = model(), list[IterationReport](), list[int]()
+    args = GroupConfig(
+        **{"iterations": 2, "tasks": 2, "group_size": 4, "updates": 2, "learning_rate": 1e-2, "max_reply_tokens": 4},
+        **{"seed": 3, "use_cpu": True, "context": "window:1"},
+    )
+    training = GroupTrainer(
+        policy, Guess, args, target=target_of("1"), processing_class=byte_tokenizer(), on_iteration=reports.append
+    )
+    original = training._prepare_inputs
+
+    def noted(inputs: dict[str, Any]) -> dict[str, Any]:
+        prepared = original(inputs)
+        shares.append(len(prepared["rows"]))
+        return prepared
+
+    training._prepare_inputs = noted
+    training.train()
+    turns = [sum(len(episode.turns) for episode in report.collected.episodes) for report in reports]
+    assert [len(report.collected.rows) for report in reports] == turns
+    assert [sum(shares[:2]), sum(shares[2:])] == turns
+    assert all(report.metrics["grad_norm"] > 0 for report in reports)
