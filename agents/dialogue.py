@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateError
 
 from agents.prompts import PLAIN_FRAME, Frame, Manner, chat_frame, manner_of, message
 from agents.types import Format
@@ -56,9 +58,11 @@ class Dialogue:
         self._encode = lru_cache(_REMEMBERED)(self._encode_text)
         self._decode = lru_cache(_REMEMBERED)(self._decode_ids)
         self.format = Format.CHAT if tokenizer.chat_template else Format.PLAIN
+        self._begun = ""
         if self.format is Format.CHAT:
             self._frame = chat_frame(self._render)
             self.end = self._find_end(self._frame)
+            self._begun = "<think>" if self._frame.bridge[1].rstrip().endswith("<think>") else ""
             self.stops = frozenset({self.end, tokenizer.eos_token_id})
         else:
             self._frame = PLAIN_FRAME
@@ -98,9 +102,9 @@ class Dialogue:
         return (*self._encode(self._frame.lead + text), self.end)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of a reply without its end."""
+        """The text of a reply without its end; it begins with the `<think>` that the template wrote for it, if any."""
         ids = tuple(tokens[:-1]) if tokens and tokens[-1] in self.stops else tuple(tokens)
-        return self._decode(ids)
+        return self._begun + self._decode(ids)
 
     def _start(self) -> tuple[int, ...]:
         # Templates write their own start of sequence; in plain text the tokenizer says whether models expect one.
@@ -120,7 +124,16 @@ class Dialogue:
         return {id for id, token in self._tokenizer.added_tokens_decoder.items() if token.special}
 
     def _render(self, messages: list[dict[str, str]]) -> str:
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        # Templates that know no thinking ignore the word; those that do have defaults of their own.
+        known: dict[str, Any] = (
+            {} if self._manner.thinking == "auto" else {"enable_thinking": self._manner.thinking == "on"}
+        )
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **known)
+            )
+        except TemplateError as error:
+            raise InputError(f"this model's chat template cannot be rendered: {error}.") from None
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))

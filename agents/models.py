@@ -32,6 +32,9 @@ class ModelConfig:
         "what it is shown: full, an episode as one growing sequence, or window:K, the last K turns in a prompt of each"
         " turn's own",
     )
+    thinking: Literal["auto", "on", "off"] = key(
+        "auto", "whether a model thinks whose chat template can turn thinking on or off; auto is the template's default"
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = key(
         "auto", "type of the weights; auto is bfloat16 for a folder that stores 16-bit weights, else float32"
     )

@@ -59,27 +59,30 @@ class Manner(NamedTuple):
         instructions: what a chat model is told before the first observation.
         free_text: whether a reply as a whole is the action.
         window: how many earlier turns a prompt tells again; None for one growing sequence an episode.
+        thinking: "on" or "off" for a chat template that can turn thinking on or off; "auto" leaves it to the template.
     """
 
     instructions: str
     free_text: bool
     window: int | None = None
+    thinking: str = "auto"
 
 
-def manner_of(world: TextEnv | type[TextEnv], context: str = FULL_CONTEXT) -> Manner:
+def manner_of(world: TextEnv | type[TextEnv], context: str = FULL_CONTEXT, *, thinking: str = "auto") -> Manner:
     """Says how an environment is spoken to.
 
     Args:
         world: the environment.
         context: "full", or "window:K" for prompts of their own that tell the last K turns again.
+        thinking: "auto", "on" or "off", for models that can reply with and without thinking.
 
     Raises:
         InputError: no such context.
     """
     window = parse_context(context)
     if world.free_text:
-        return Manner(world.instructions, True, window)
-    return Manner(f"{world.instructions} {HOW_TO_REPLY}", False, window)
+        return Manner(world.instructions, True, window, thinking)
+    return Manner(f"{world.instructions} {HOW_TO_REPLY}", False, window, thinking)
 
 
 def parse_context(context: str) -> int | None:

@@ -94,7 +94,11 @@ def score_all(config: InterferenceConfig, paths: list[Path]) -> dict[str, NDArra
     screen = Screen(None)
     sampling = Sampling(config.temperature, config.policy.max_reply_tokens)
     policy = TransformersPolicy(
-        model, tokenizer, sampling, name="interference", manner=manner_of(make, config.policy.context)
+        model,
+        tokenizer,
+        sampling,
+        name="interference",
+        manner=manner_of(make, config.policy.context, thinking=config.policy.thinking),
     )
     found: dict[str, NDArray[np.bool_]] = {}
     with Pool(config.pool, screen.print) as pool:

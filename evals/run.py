@@ -166,6 +166,8 @@ def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
     model: dict[str, Any] = {"max_reply_tokens": config.policy.max_reply_tokens} if inputs.model_path else {}
     if inputs.model_path and parse_context(config.policy.context) is not None:
         model["context"] = config.policy.context
+    if inputs.model_path and config.policy.thinking != "auto":
+        model["thinking"] = config.policy.thinking
     return {
         "env": config.env.name,
         "options": inputs.make_env.keywords,
@@ -217,7 +219,7 @@ def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Polic
 
     def policy(temperature: float | None) -> Policy:
         sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
-        manner = manner_of(env_class(config.env.name), config.policy.context)
+        manner = manner_of(env_class(config.env.name), config.policy.context, thinking=config.policy.thinking)
         return seat(TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner))
 
     return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"

@@ -150,7 +150,7 @@ def _columns(config: AnchorsConfig, kind: str) -> Columns:
     path = locate(config.model.path, config.env)
     model, tokenizer = load(path, choose_device(config.device), choose_dtype(config.model.dtype, path))
     sampling = Sampling(config.train.temperature, config.model.max_reply_tokens)
-    manner = manner_of(env_class(config.env.name), config.model.context)
+    manner = manner_of(env_class(config.env.name), config.model.context, thinking=config.model.thinking)
     policy = TransformersPolicy(model, tokenizer, sampling, name="anchors", manner=manner)
     options = options_of(replace(config.env, anchor=kind))
     env = make(config.env.name, **options)

@@ -75,7 +75,9 @@ class Run:
     def policy(self, temperature: float, name: str) -> TransformersPolicy:
         """The model as it is now, sampling at a temperature."""
         sampling = Sampling(temperature, self.config.model.max_reply_tokens)
-        manner = manner_of(env_class(self.config.env.name), self.config.model.context)
+        manner = manner_of(
+            env_class(self.config.env.name), self.config.model.context, thinking=self.config.model.thinking
+        )
         return TransformersPolicy(self.model, self.tokenizer, sampling, name=name, manner=manner)
 
     def estimator(self) -> Estimator:

@@ -33,6 +33,12 @@ def test_plain(reply: str, expected: Parsed) -> None:
         ("<action>go to", Parsed("<action>go to", False)),
         ("<action>  </action>", Parsed("<action> </action>", False)),
         ("first line\nsecond", Parsed("first line second", False)),
+        ("<think><action>wait</action></think> <action>open door</action>", Parsed("open door", True)),
+        ("<think><action>wait</action></think> hm", Parsed("<think><action>wait</action></think> hm", False)),
+        (
+            "<action>open door</action> <Think>or <action>wait</action>?",
+            Parsed("<action>open door</action> <Think>or <action>wait</action>?", False),
+        ),
     ],
 )
 def test_chat(reply: str, expected: Parsed) -> None:
@@ -44,6 +50,8 @@ def test_chat(reply: str, expected: Parsed) -> None:
     [
         ("\ndef f():\n    return  1\n\n", Parsed("def f():\n    return  1", True)),
         (" \n", Parsed("", False)),
+        ("<think>\n1 + 1?\n</think>\n\n2", Parsed("2", True)),
+        ("<think>\n1 + 1?", Parsed("", False)),
         ("x" * (MAX_TEXT_CHARACTERS + 1), Parsed("x" * MAX_TEXT_CHARACTERS, True)),
     ],
 )

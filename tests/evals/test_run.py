@@ -12,6 +12,7 @@ import torch
 
 from agents import deltas
 from agents.policies.transformers import load as load_model
+from envs import presets
 from envs.command import run_command
 from envs.config import load
 from evals import panels, run
@@ -266,14 +267,21 @@ def test_a_delta_gives_the_trained_policy(folders: list[Path], capsys: pytest.Ca
     assert not (tmp_path / "other").exists()
 
 
+def allowed(*players: str) -> str:
+    return ", ".join(sorted({*players, *presets.names("model")}))
+
+
+EVERY_POLICY = allowed("expert", "oracle", "planner", "random")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (
             ["policy=expret"],
-            "unknown policy 'expret'. Did you mean 'expert'? Allowed: expert, oracle, planner, random, tiny, warm.",
+            f"unknown policy 'expret'. Did you mean 'expert'? Allowed: {EVERY_POLICY}.",
         ),
-        ([WORLD, "policy=expert"], "unknown policy 'expert'. Allowed: oracle, random, tiny, warm."),
+        ([WORLD, "policy=expert"], f"unknown policy 'expert'. Allowed: {allowed('oracle', 'random')}."),
         (["policy=./nowhere"], "policy=./nowhere: no such folder."),
         (["policy=expert", "delta=some.safetensors"], "policy=expert is a scripted player"),
         (["temperatures=[]"], "temperatures must be numbers of at least 0, got []"),
