@@ -1,0 +1,199 @@
+"""`python -m evals.speed policy=tiny`: how fast a policy samples, against re-reading its history with `generate()`.
+
+Plays the same episodes by the sampler as it is, which keeps keys and values across turns, and by plain `generate()`
+on the whole history at every turn. Greedily both say the same, so that the work is the same; how far they agree is
+printed. The two take turns, round after round; medians are shown. Seconds are those of sampling alone: what the world
+does between turns is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from agents.models import ModelConfig, choose_device, choose_dtype, quiet
+from agents.starts import locate
+from agents.types import Episode, EpisodeKey, Policy, Reply, Session
+from envs.command import run_command
+from envs.config_schema import group, key
+from envs.errors import InputError
+from envs.registry import env_class, environment_key, make_from
+from envs.types import Info
+from envs.worlds import Players
+from evals.run import POLICY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envs.types import TextEnv
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """Keys of the benchmark."""
+
+    aliases: ClassVar[Mapping[str, str]] = {"data": "env.data"}
+
+    env: Any = environment_key("the world to play")
+    policy: ModelConfig = group("the model that plays", POLICY)
+    episodes: int = key(64, "episodes, all at a time", unit="episodes", minimum=1)
+    rounds: int = key(3, "how often they are played", unit="times", minimum=1)
+    temperature: float = key(0.0, "sampling temperature; at 0 both samplers say the same", minimum=0)
+    seed: int = key(0, "keys the tasks and the draws", minimum=0)
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "where the model runs")
+    out: str = key("", "a file for the figures, JSON")
+
+
+class Timed:
+    """A policy whose sampling is timed.
+
+    Attributes:
+        name: the policy's.
+        format: the policy's.
+        seconds: spent in replies so far.
+    """
+
+    def __init__(self, policy: Policy, device: str) -> None:
+        """Wraps a policy."""
+        self.name, self.format, self.seconds = policy.name, policy.format, 0.0
+        self._policy, self._device = policy, device
+
+    def open(self, keys: Sequence[EpisodeKey], players: Players) -> _TimedSession:
+        """Starts a batch of conversations."""
+        return _TimedSession(self, self._policy.open(keys, players), self._device)
+
+
+class _TimedSession:
+    def __init__(self, timed: Timed, session: Session, device: str) -> None:
+        self._timed, self._session, self._device = timed, session, device
+
+    def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:
+        started = time.perf_counter()
+        replies = self._session.reply(rows, observations, infos)
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.synchronize()
+        self._timed.seconds += time.perf_counter() - started
+        return replies
+
+    def drop(self, rows: Sequence[int]) -> None:
+        self._session.drop(rows)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one sampler did in one round.
+
+    Attributes:
+        seconds: of sampling.
+        tokens: sampled.
+        episodes: played.
+        replies: everything that was said, episode by episode.
+    """
+
+    seconds: float
+    tokens: int
+    episodes: int
+    replies: list[list[str]]
+
+
+def main(config: SpeedConfig) -> int:
+    """Runs the command."""
+    if not config.policy.path:
+        raise InputError(f"policy={config.policy.name} is no model; the speed of a model's sampling is measured.")
+    make_env = partial(make_from, config.env)
+    env = make_env()
+    path = locate(config.policy.path, config.env, "policy")
+    quiet()
+    from agents.policies.rereading import RereadingPolicy
+    from agents.policies.transformers import Sampling, TransformersPolicy, load
+    from agents.prompts import manner_of
+
+    device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
+    model, tokenizer = load(path, device, dtype)
+    sampling = Sampling(config.temperature, config.policy.max_reply_tokens)
+    cached = TransformersPolicy(model, tokenizer, sampling, name="cached", manner=manner_of(env_class(config.env.name)))
+    keys = [EpisodeKey(config.seed, 0, task, 0) for task in env.sample_tasks(config.seed, config.episodes)]
+    samplers: dict[str, Policy] = {"cached": cached, "generate, re-reading": RereadingPolicy(cached)}
+    found: dict[str, list[Pace]] = {name: [] for name in samplers}
+    for number in range(config.rounds):
+        for name, policy in samplers.items():
+            found[name].append(pace(make_env, Timed(policy, device), keys))
+            print(f"round {number + 1} of {config.rounds}, {name}: {found[name][-1].seconds:.2f} s", flush=True)
+    content = report(config, found)
+    for line in lines(content):
+        print(line)
+    if config.out:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def pace(make_env: Callable[[], TextEnv], policy: Timed, keys: Sequence[EpisodeKey]) -> Pace:
+    """Plays the episodes once."""
+    from agents.rollout import rollout
+
+    before = policy.seconds
+    episodes: list[Episode] = rollout(make_env, policy, keys, batch=len(keys))
+    tokens = sum(episode.num_sampled_tokens for episode in episodes)
+    said = [[turn.reply for turn in episode.turns] for episode in episodes]
+    return Pace(policy.seconds - before, tokens, len(episodes), said)
+
+
+def report(config: SpeedConfig, found: dict[str, list[Pace]]) -> dict[str, Any]:
+    """The figures: medians over rounds, and how many episodes both samplers played alike."""
+    import torch
+    import transformers
+
+    first = [paces[0].replies for paces in found.values()]
+    alike = sum(one == other for one, other in zip(*first, strict=True))
+    rows: list[dict[str, Any]] = [
+        {
+            "sampler": name,
+            "seconds": statistics.median(one.seconds for one in paces),
+            "tokens": paces[0].tokens,
+            "turns": sum(map(len, paces[0].replies)),
+            "tokens_per_second": statistics.median(one.tokens / one.seconds for one in paces),
+            "episodes_per_second": statistics.median(one.episodes / one.seconds for one in paces),
+        }
+        for name, paces in found.items()
+    ]
+    return {
+        "rows": rows,
+        "ratio": rows[0]["tokens_per_second"] / rows[1]["tokens_per_second"],
+        "episodes_alike": alike,
+        "load": {**asdict(config), "env": str(config.env), "out": ""},
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def lines(content: dict[str, Any]) -> list[str]:
+    """What is printed."""
+    said = [
+        f"{row['sampler']:22} {row['tokens_per_second']:9,.0f} tokens/s  {row['episodes_per_second']:7.2f} episodes/s"
+        f"  ({row['turns']} turns, {row['tokens']} tokens)"
+        for row in content["rows"]
+    ]
+    played = content["load"]["episodes"]
+    return [
+        *said,
+        f"ratio {content['ratio']:.1f}; {content['episodes_alike']} of {played} episodes word for word alike",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("python -m evals.speed", SpeedConfig, main, description="Measures how fast a policy samples."))
