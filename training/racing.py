@@ -1,11 +1,12 @@
 """Successive halving of blocks: train all for a little, keep the better half, train those on.
 
 After Jamieson and Talwalkar (arXiv 1502.07943). The block nearest the middle stays in every round: it is the yardstick.
-Another block is taken only if it is clearly better: Student's t over the iterations that both were trained for,
-one-sided at 5 %, shared out over the other blocks of the race (Bonferroni). A block's score is the mean success of its
-training episodes from the second iteration on; the first one plays the untrained policy. All blocks meet the same tasks
-with the same draws, so iterations are pairs. The test guards against the luck of episodes; that another run of the same
-two blocks may go otherwise it cannot see.
+Another block is taken only if it is clearly better. All blocks meet the same tasks with the same draws, so iterations
+are pairs, and what one block gains over another grows with training: with g_i the gap of iteration i (the first, i = 0,
+plays the untrained policy), the lead is the slope b = sum(i g_i) / sum(i^2), and it is clear when Student's t of b
+through the origin is, one-sided at 5 %, shared out over the other blocks of the race (Bonferroni). A block's score is
+the mean success of its training episodes, iteration i weighing i, which ranks blocks as their slopes do. The test
+guards against the luck of episodes; that another run of the same two blocks may go otherwise it cannot see.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Race:
     successes: dict[int, list[float]]
 
     def score(self, block: int) -> float:
-        """Mean success of a block's episodes after its first update."""
-        return float(np.mean(self.successes[block][1:]))
+        """Mean success of a block's episodes, later iterations weighing more."""
+        return _score(self.successes[block])
 
 
 def race(probe: Probe, candidates: Sequence[int], iterations: int) -> Race | None:
@@ -80,26 +81,46 @@ def race(probe: Probe, candidates: Sequence[int], iterations: int) -> Race | Non
 
 def _better_half(survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int) -> list[int]:
     count = max(2, math.ceil(len(survivors) / 2))
-    ranked = sorted(survivors, key=lambda block: -np.mean(successes[block][1:]))
+    ranked = sorted(survivors, key=lambda block: -_score(successes[block]))
     return [yardstick, *[block for block in ranked if block != yardstick][: count - 1]]
 
 
 def _verdict(
     survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int, comparisons: int
 ) -> tuple[int, str]:
-    best = max(survivors, key=lambda block: np.mean(successes[block][1:]))
+    best = max(survivors, key=lambda block: _score(successes[block]))
     trained = len(successes[yardstick])
     if best == yardstick:
         return yardstick, f"block {yardstick}, the middle one, won the race (trained for {trained} iterations)"
     gaps = np.array(successes[best][1:]) - np.array(successes[yardstick][1:])
-    ahead, behind = float(np.mean(successes[best][1:])), float(np.mean(successes[yardstick][1:]))
+    ahead, behind = _score(successes[best]), _score(successes[yardstick])
     lead = f"won {ahead:.1%} against {behind:.1%} in {trained} iterations"
-    if len(gaps) > 1 and gaps.mean() > _needed(gaps, comparisons):
+    if len(gaps) > 1 and _slope(gaps) > _needed(gaps, comparisons):
         return best, f"block {best} clearly outran the middle block {yardstick}: it {lead}"
     return yardstick, f"block {best} did not clearly outrun the middle block {yardstick} (it {lead}), which is taken"
 
 
+def _score(successes: Sequence[float]) -> float:
+    return float(np.average(successes[1:], weights=np.arange(1, len(successes))))
+
+
+def _slope(gaps: np.ndarray) -> float:
+    at = np.arange(1, len(gaps) + 1)
+    return float((at * gaps).sum() / (at * at).sum())
+
+
 def _needed(gaps: np.ndarray, comparisons: int) -> float:
-    """The mean gap that chance seldom exceeds."""
-    error = max(float(gaps.std(ddof=1)), LEAST_SPREAD) / math.sqrt(len(gaps))
+    """The slope that chance seldom exceeds."""
+    at = np.arange(1, len(gaps) + 1)
+    spread = math.sqrt(float(((gaps - _slope(gaps) * at) ** 2).sum()) / (len(gaps) - 1))
+    error = max(spread, LEAST_SPREAD) / math.sqrt(float((at * at).sum()))
     return float(stats.t.ppf(1 - CHANCE / max(comparisons, 1), len(gaps) - 1)) * error
+
+
+def spread(candidates: Sequence[int], start: int, count: int) -> list[int]:
+    """So many of the candidates, each the farthest from `start` and those taken before it; the lower of two."""
+    taken, left = [start], sorted(set(candidates) - {start})
+    while left and len(taken) <= count:
+        taken.append(max(left, key=lambda block: (min(abs(block - other) for other in taken), -block)))
+        left.remove(taken[-1])
+    return taken[1:]

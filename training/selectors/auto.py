@@ -8,7 +8,9 @@ In this order:
     the two agree by chance on one of L blocks about once in L times.
 2.  A block that clearly promises the largest gain of one Adam step on the policy loss (`training.probing`).
 3.  A block that clearly outruns the middle one in a race of real training, among those that step 2 could not tell
-    apart, if `budget=` leaves enough for one (`training.racing`).
+    apart, if `budget=` leaves enough for one (`training.racing`). A gap between blocks shows only after a good part of
+    the training, so no more run than could each be trained for a third of it (two for a quarter), spread over the
+    depth: blocks that are neighbours are much alike.
 4.  Of the blocks that step 2 could not tell apart the one nearest the middle, "Is One Layer Enough?"'s prior (arXiv
     2607.01232). The choice says so.
 
@@ -18,13 +20,14 @@ first step with blocks that were damaged on purpose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from agents.targets import middle
 from training.batches import TrainingRow
 from training.probing import gain, select_by_gradient
-from training.racing import FEWEST, race
+from training.racing import FEWEST, race, spread
 from training.selectors import BlockScore, Choice, Probe, adaptation, prior, removal
 
 RACES = True
@@ -44,10 +47,11 @@ def select(probe: Probe) -> Choice:
     if suspect is not None and suspect == other and probe.num_blocks > 2:
         why = f"block {suspect} seems out of order: it is missed least in predicting the world, and learns that best"
         return replace(gains, indices=(suspect,), why=why)
-    iterations, runners = _affordable(once), {*gains.tied, *middle(probe.num_blocks)}
-    if len(gains.tied) < 2 or iterations < FEWEST * len(runners):
+    iterations, center = _affordable(once), middle(probe.num_blocks)[0]
+    runners = spread(gains.tied, center, _runners(probe.iterations, iterations))
+    if len(gains.tied) < 2 or not runners:
         return gains
-    raced = race(once, gains.tied, iterations)
+    raced = race(once, runners, iterations)
     # The middle block always runs along; where its gain is clearly smaller it is no answer.
     if raced is None or raced.winner not in gains.tied:
         return gains
@@ -70,6 +74,13 @@ def _affordable(probe: Probe) -> int:
     spent = sum(map(len, probe.groups())) + sum(probe.learned_episodes.values())
     left = probe.budget - spent / (2 * probe.sweep_episodes)
     return max(0, int(left * probe.num_blocks * probe.iterations))
+
+
+def _runners(training: int, budget: int) -> int:
+    """How many blocks may race with the middle one, of so many iterations of a training and of the budget."""
+    if budget < 2 * max(math.ceil(training / 4), FEWEST):
+        return 0
+    return max(budget // max(math.ceil(training / 3), 1) - 1, 1)
 
 
 def _once(groups: Callable[[], Sequence[Sequence[TrainingRow]]]) -> Callable[[], Sequence[Sequence[TrainingRow]]]:

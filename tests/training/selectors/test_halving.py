@@ -109,3 +109,28 @@ def test_few_gaps_that_happen_to_be_alike_prove_nothing():
     )
     assert result is not None
     assert result.winner == 1
+
+
+def test_a_gap_that_grows_is_seen_where_its_mean_is_not_clear():
+    """The first iterations of two blocks are alike whatever they will come to."""
+    draw = np.random.default_rng(3)
+    gaps = 0.002 * np.arange(1, 24) + draw.normal(0, 0.025, 23)
+    found = racing._slope(gaps) / racing._needed(gaps, 1)
+    assert found > 1
+    assert racing._slope(gaps) == pytest.approx(0.002, abs=0.001)
+    assert racing._slope(-gaps) < 0
+
+
+@pytest.mark.parametrize("count", [3, 12, 24])
+def test_chance_alone_is_seldom_called_clear(count: int):
+    draws = np.random.default_rng(0).normal(0, 0.05, (4000, count))
+    clear = np.mean([racing._slope(gaps) > racing._needed(gaps, 1) for gaps in draws])
+    assert clear == pytest.approx(0.05, abs=0.012)
+
+
+def test_few_runners_are_spread_over_the_depth():
+    assert racing.spread(range(8), 3, 2) == [7, 0]
+    assert racing.spread(range(8), 3, 4) == [7, 0, 5, 1]
+    assert racing.spread([3, 4], 3, 5) == [4]
+    assert racing.spread(range(28), 13, 3) == [27, 0, 20]
+    assert racing.spread(range(8), 3, 0) == []
