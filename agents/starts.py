@@ -18,6 +18,7 @@ from envs.errors import InputError
 from envs.registry import config_class, env_class, options_of
 
 WARM = "warm"
+MADE = "warmstart.json"
 _FORMAT = 1
 
 
@@ -60,7 +61,7 @@ def locate(path: str, env_config: Any, given_by: str = "model") -> str:  # noqa:
 
 def is_made(folder: Path) -> bool:
     """Whether a starting policy is there, whole."""
-    return (folder / "warmstart.json").is_file()
+    return (folder / MADE).is_file()
 
 
 def written(value: object) -> str:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.starts import WARM, is_made, locate, start_folder
+from agents.starts import MADE, WARM, is_made, locate, start_folder
 from agents.targets import middle
 from envs.command import run_command
 from envs.config import load, save
@@ -81,6 +81,9 @@ def keep_start(config: SweepConfig, out: Path) -> None:
         aside = out / f"{START}.part"
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(start_folder(config.env), aside)
+        how = Folder(aside).read_json(MADE) or {}
+        # The study travels; where the policy was made is nobody's business.
+        Folder(aside).write_json(MADE, how | {"settings": {**how.get("settings", {}), "out": ""}})
         aside.rename(out / START)
 
 

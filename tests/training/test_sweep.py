@@ -115,12 +115,13 @@ def test_a_study_keeps_the_policy_that_was_made_for_it(
     out = tmp_path / "study"
     words = [*SMALL, "model=warm", "model.max_reply_tokens=4", f"out={out}", "seeds=0", "lora=", "plan=true"]
     made = write_model(start_folder(load(SweepConfig, words).env), 2)
-    (made / "warmstart.json").write_text("{}")
+    (made / "warmstart.json").write_text(json.dumps({"settings": {"out": str(made), "seed": 0}}))
     assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
     shutil.rmtree(tmp_path / "cache")
     assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
     assert capsys.readouterr().out.count("5 cells, 0 of them done") == 2
     assert "path: warm" in (out / "config.yaml").read_text()
+    assert json.loads((out / "start" / "warmstart.json").read_text()) == {"settings": {"out": "", "seed": 0}}
     assert not (tmp_path / "cache").exists()
 
 
