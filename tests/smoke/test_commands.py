@@ -17,7 +17,8 @@ def commands() -> list[str]:
     files = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
     # What has a main part without it is a program for worker processes, which nobody calls.
     runnable = [file for file in files if "run_command(" in _main_part(file)]
-    return sorted(".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in runnable)
+    names = (".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in runnable)
+    return sorted(name.removesuffix(".__main__") for name in names)
 
 
 def _main_part(file: Path) -> str:
