@@ -238,7 +238,13 @@ def _contrast(arms: Mapping[str, Arm], panel: str, num_blocks: int) -> dict[str,
     gaps_SN = inner - outer
     half_width = quantile(LEVEL) * math.sqrt(float(_covariance(gaps_SN[None], LEVEL)[0, 0]))
     value = float(gaps_SN.mean())
-    return {"difference": value, "interval": [value - half_width, value + half_width], "seeds": len(seeds)}
+    return {
+        "middle": float(inner.mean()),
+        "outer": float(outer.mean()),
+        "difference": value,
+        "interval": [value - half_width, value + half_width],
+        "seeds": len(seeds),
+    }
 
 
 def _arm(arm: Arm) -> dict[str, Any]:

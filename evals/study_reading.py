@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.targets import middle
 from evals import findings
 from evals.studies import BASE, FULL
 
@@ -46,7 +45,7 @@ def _panel(study: Mapping[str, Any], panel: str) -> list[str]:
         f"Of single blocks, {best} is best with {findings.percent(means[best])} and {worst} worst with "
         f"{findings.percent(means[worst])}."
     )
-    lines += [_gains(study, panel, blocks), _beside_full(study, panel, blocks), _pattern(study, panel, blocks, means)]
+    lines += [_gains(study, panel, blocks), _beside_full(study, panel, blocks), _pattern(study, panel)]
     lines += [_contributions(study, panel, blocks)] if FULL in arms else []
     lines += [_lora(study, panel, name, means) for name in arms if name.startswith("lora:")]
     return [line for line in lines if line]
@@ -77,7 +76,11 @@ def _split(
         return None
     above = [name for name, entry in known.items() if entry["interval"][0] > 0]
     below = [name for name, entry in known.items() if entry["interval"][1] < 0]
-    return above, below, [name for name in known if name not in (*above, *below)]
+    rest = [name for name in known if name not in (*above, *below)]
+    # An interval of one seed leaves out how much runs differ; where others have more, that is said.
+    alone = {name for name, entry in known.items() if entry["seeds"] == 1 and len(study["seeds"]) > 1}
+    marked = [[f"{name} (one seed)" if name in alone else name for name in names] for names in (above, below, rest)]
+    return marked[0], marked[1], marked[2]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -104,22 +107,21 @@ def _beside_full(study: Mapping[str, Any], panel: str, blocks: Sequence[str]) ->
     )
 
 
-def _pattern(study: Mapping[str, Any], panel: str, blocks: Sequence[str], means: Mapping[str, float]) -> str:
+def _pattern(study: Mapping[str, Any], panel: str) -> str:
     """Whether the middle blocks stand out: the middle half against the outer ones."""
     if panel not in study["contrast"]:
         return ""
-    half = {str(index) for index in middle(study["blocks"], study["blocks"] // 2)}
-    inner = sum(means[name] for name in half) / len(half)
-    outer = sum(means[name] for name in blocks if name not in half) / (len(blocks) - len(half))
     contrast = study["contrast"][panel]
     verdict = "is established here" if contrast["interval"][0] > 0 else "is not established here"
     if contrast["interval"][1] < 0:
         verdict = "is contradicted here: the outer blocks do better"
-    if len(study["seeds"]) == 1 and (contrast["interval"][0] > 0 or contrast["interval"][1] < 0):
+    # Of the study's seeds only those with every block count here.
+    if contrast["seeds"] == 1 and (contrast["interval"][0] > 0 or contrast["interval"][1] < 0):
         seen = "seen" if contrast["interval"][0] > 0 else "contradicted"
         verdict = f"is {seen} with this one seed; more of them would have to establish it"
     return (
-        f"The middle half of the blocks reaches {findings.percent(inner)}, the outer half {findings.percent(outer)}: "
+        f"The middle half of the blocks reaches {findings.percent(contrast['middle'])}, the outer half "
+        f"{findings.percent(contrast['outer'])}: "
         f"{findings.in_points(contrast['difference'])} points ({findings.range_of_points(contrast['interval'])}). "
         f"That middle blocks do best {verdict}."
     )

@@ -246,3 +246,15 @@ def test_one_seed_establishes_nothing_about_runs():
     assert not any("is established here" in line for line in one)
     several = reading(build(FACTS, cells(RATES, seeds=3)))
     assert not any(line.startswith("One seed only") or "this one seed" in line for line in several)
+
+
+def test_seeds_that_lack_blocks_do_not_count_for_the_pattern():
+    """A second seed with some of the blocks only: what rests on one seed is said to."""
+    rows = [row for row in cells(RATES, seeds=2) if row["seed"] == 0 or not row["arm"].isdecimal() or row["arm"] < "2"]
+    content = build(FACTS, rows)
+    (contrast,) = content["contrast"].values()
+    assert contrast["seeds"] == 1
+    assert contrast["difference"] == pytest.approx(contrast["middle"] - contrast["outer"])
+    said = "\n".join(reading(content))
+    assert "with this one seed; more of them would have to establish it" in said
+    assert "(one seed)" in said
