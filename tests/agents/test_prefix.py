@@ -97,7 +97,7 @@ def test_any_budget_and_any_order_give_the_same(lengths: list[int], budget: int,
         for _ in range(3):
             chosen = [rows[place] for place in random.permutation(len(rows))[: random.integers(1, len(rows) + 1)]]
             for one, other in zip(logits(model, chosen, prefix), logits(model, chosen), strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
             assert prefix.device_bytes <= budget * size
     assert prefix.host_bytes == 0
 

@@ -107,6 +107,8 @@ def words(model_folder: Path) -> list[str]:
         f"model={model_folder}",
         "model.max_reply_tokens=4",
         f"iterations={ITERATIONS}",
+        # In so short a run the signs cost more than the training.
+        "budget=100",
         "panel_tasks=16",
         "tuning_tasks=4",
         "train.groups=3",
@@ -253,6 +255,7 @@ def test_real_rules_and_the_shipped_policy_offline(tmp_path: Path):
     variables = offline(tmp_path / "offline")
     options = [
         "iterations=1",
+        "budget=100",
         "train.groups=1",
         "train.group_size=4",
         "train.updates=1",
