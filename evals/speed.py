@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agents.models import ModelConfig, choose_device, choose_dtype, quiet
+from agents.prompts import manner_of, parse_context
 from agents.starts import locate
 from agents.types import Episode, EpisodeKey, Policy, Reply, Session
 from envs.command import run_command
@@ -110,18 +111,22 @@ def main(config: SpeedConfig) -> int:
     """Runs the command."""
     if not config.policy.path:
         raise InputError(f"policy={config.policy.name} is no model; the speed of a model's sampling is measured.")
+    if parse_context(config.policy.context) is not None:
+        raise InputError(
+            "policy.context=window:K reads every prompt from the start anyway; there is nothing to compare."
+        )
     make_env = partial(make_from, config.env)
     env = make_env()
     path = locate(config.policy.path, config.env, "policy")
     quiet()
     from agents.policies.rereading import RereadingPolicy
     from agents.policies.transformers import Sampling, TransformersPolicy, load
-    from agents.prompts import manner_of
 
     device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
     model, tokenizer = load(path, device, dtype)
     sampling = Sampling(config.temperature, config.policy.max_reply_tokens)
-    cached = TransformersPolicy(model, tokenizer, sampling, name="cached", manner=manner_of(env_class(config.env.name)))
+    manner = manner_of(env_class(config.env.name), thinking=config.policy.thinking)
+    cached = TransformersPolicy(model, tokenizer, sampling, name="cached", manner=manner)
     keys = [EpisodeKey(config.seed, 0, task, 0) for task in env.sample_tasks(config.seed, config.episodes)]
     samplers: dict[str, Policy] = {"cached": cached, "generate, re-reading": RereadingPolicy(cached)}
     found: dict[str, list[Pace]] = {name: [] for name in samplers}

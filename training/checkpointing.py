@@ -8,21 +8,20 @@ pass runs to the bottom of the model and the saving of a frozen prefix is lost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from agents.blocks import find_stack
+from agents.prefix import replaced
 from agents.targets import Target
 
 
 @contextmanager
 def checkpointed(model: nn.Module, target: Target) -> Iterator[None]:
     """While it lasts, the backward pass recomputes the activations of the blocks at and above the target."""
-    blocks = find_stack(model).modules[target.lowest :]
-    originals = [block.forward for block in blocks]
 
     def wrapped(original: Any) -> Any:  # noqa: ANN401
         def forward(*inputs: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -30,10 +29,7 @@ def checkpointed(model: nn.Module, target: Target) -> Iterator[None]:
 
         return forward
 
-    for block, original in zip(blocks, originals, strict=True):
-        block.forward = wrapped(original)
-    try:
+    with ExitStack() as stack:
+        for block in find_stack(model).modules[target.lowest :]:
+            stack.enter_context(replaced(block, wrapped(block.forward)))
         yield
-    finally:
-        for block in blocks:
-            del block.forward

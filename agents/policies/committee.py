@@ -29,6 +29,7 @@ from agents.policies.packing import Plan
 from agents.policies.ragged import RaggedCache
 from agents.policies.session import Said, TransformersSession
 from agents.policies.transformers import TransformersPolicy
+from agents.prefix import replaced
 from agents.types import EpisodeKey
 from envs.errors import InputError, unknown
 from envs.worlds import Players
@@ -117,13 +118,10 @@ class _Prefix:
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """While it lasts, the blocks do nothing but return what was kept."""
-        try:
+        with ExitStack() as stack:
             for index, block in enumerate(self._blocks):
-                block.forward = self._give(index)
+                stack.enter_context(replaced(block, self._give(index)))
             yield
-        finally:
-            for block in self._blocks:
-                block.__dict__.pop("forward", None)
 
     def _keep(self, index: int) -> Any:  # noqa: ANN401 - a hook
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:  # noqa: ANN401

@@ -60,3 +60,6 @@ def test_the_command_says_how_fast_and_how_alike(tmp_path: Path, capsys: pytest.
 def test_a_scripted_player_is_refused(capsys: Any):
     assert run_command("speed", SpeedConfig, main, description="", argv=["policy=expert", "data=generated"]) == 2
     assert "policy=expert is no model" in capsys.readouterr().err
+    words = ["policy=tiny", "data=generated", "policy.context=window:2"]
+    assert run_command("speed", SpeedConfig, main, description="", argv=words) == 2
+    assert "there is nothing to compare" in capsys.readouterr().err
