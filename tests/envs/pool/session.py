@@ -1,7 +1,8 @@
 """A program with a pool whose workers have children of their own: run by a test that then ends it in some way.
 
 Arguments: a folder that gets the numbers of the children, and how it goes on: "leave" ends, "wait" steps both worlds
-when it is told to, "thread" starts them in a thread that ends before they are stepped.
+when it is told to, "thread" does the same with worlds started in a thread that has ended by then. It waits to be told so
+that whoever reads the first line has it alone: what a reader of lines has buffered is lost to `communicate`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ def main(folder: str, then: str) -> None:
     else:
         pool.reset(starts)
     print(*(worker.process.pid for worker in pool._workers if worker.process is not None), flush=True)
-    if then == "wait":
-        sys.stdin.readline()
     if then != "leave":
+        sys.stdin.readline()
         pool.step({0: "go right", 1: "go right"})
     print(pool.counts.line)
 

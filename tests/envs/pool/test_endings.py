@@ -80,6 +80,6 @@ def test_a_worker_that_is_killed_takes_its_children_along(tmp_path: Path):
 
 def test_workers_outlive_the_thread_that_started_them(tmp_path: Path):
     session = Session(tmp_path, "thread")
-    said, _ = session.program.communicate(timeout=PATIENCE)
+    said, _ = session.program.communicate("\n", timeout=PATIENCE)
     assert said == "workers: 0 restarted, 0 replaced for their memory; episodes: 0 begun again, 0 ended as an error\n"
     assert session.left() == []
