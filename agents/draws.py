@@ -39,6 +39,11 @@ def uniforms(key: EpisodeKey, turn: int, count: int) -> NDArray[np.float64]:
     return (words >> np.uint64(64 - _BITS)).astype(np.float64) * 2.0**-_BITS
 
 
+def turn_seed(key: EpisodeKey, turn: int) -> int:
+    """The seed of a sampler that draws a whole turn by a generator of its own, an integer in [0, 2**63)."""
+    return int(_digest(*key, turn)[1] >> np.uint64(1))
+
+
 def player_seed(key: EpisodeKey) -> int:
     """The seed of a scripted player of this episode, an integer in [0, 2**63)."""
     return int(_digest(*key)[0] >> np.uint64(1))

@@ -1,7 +1,8 @@
 """Playing episodes: the loop between a policy and many environments.
 
-All running episodes are asked for a reply together, and what they say is played together, in this process or in a pool
-of worker processes; when one ends, the next waiting one takes its place. A failing environment is data, not a crash:
+All running episodes speak together, and what some have said is played together, in this process or in a pool of worker
+processes, while the others speak on (where the policy's session streams; else all are heard at once). When an episode
+ends, the next waiting one takes its place. A failing environment is data, not a crash:
 its episode ends with the error on it, and the others go on.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agents.parsing import parse
-from agents.types import Episode, EpisodeKey, Group, Policy, Reply, StopReason, Turn
+from agents.types import Episode, EpisodeKey, Group, Policy, Reply, Session, StopReason, Streaming, Turn
 from envs.pool import Pooled
 from envs.types import Info, TextEnv
 from envs.worlds import Answer, Failure, LocalWorlds, Start, Worlds
@@ -85,7 +86,9 @@ class _Rollout:
         self._episodes = [Episode(key, policy_version=policy_version) for key in keys]
         self._running: dict[int, _Running] = {}
         self._ended: set[int] = set()
-        self._session = policy.open(keys, worlds)
+        session = policy.open(keys, worlds)
+        self._session = session if isinstance(session, Streaming) else _AllAtOnce(session)
+        self._answered: list[int] = []
 
     def play(self, batch: int, stop: Callable[[], bool] | None) -> list[Episode]:
         waiting = iter(range(len(self._episodes)))
@@ -116,18 +119,19 @@ class _Rollout:
         episode = self._episodes[row]
         episode.task_type, episode.goal = info["task_type"], info["goal"]
         self._running[row] = _Running(episode, observation, info)
+        self._answered.append(row)
 
     def _turn(self) -> None:
-        """One reply and one step for each running episode."""
-        rows = list(self._running)
-        running = [self._running[row] for row in rows]
-        replies = self._session.reply(rows, [state.observation for state in running], [state.info for state in running])
-        commands = {
-            row: self._say(row, reply) for row, reply in zip(rows, replies, strict=True) if not reply.out_of_context
-        }
+        """Asks the episodes whose worlds have answered, and plays what is said first."""
+        if self._answered:
+            asked = [self._running[row] for row in self._answered]
+            self._session.ask(self._answered, [one.observation for one in asked], [one.info for one in asked])
+            self._answered = []
+        replies = self._session.listen()
+        commands = {row: self._say(row, reply) for row, reply in replies.items() if not reply.out_of_context}
         answers = self._worlds.step(commands)
         before = set(self._ended)
-        for row in rows:
+        for row in replies:
             if row in commands:
                 self._take(row, answers[row])
             else:
@@ -163,6 +167,8 @@ class _Rollout:
         state.episode.turns[-1].reward = float(reward)
         if terminated or truncated:
             self._end(row, _reason(terminated, state.info))
+        else:
+            self._answered.append(row)
 
     def _end(self, row: int, reason: StopReason) -> None:
         state = self._running.pop(row)
@@ -184,6 +190,23 @@ class _Rollout:
         self._ended.add(row)
         if self._report is not None:
             self._report(self._episodes[row])
+
+
+class _AllAtOnce:
+    """A session that hears all rows together, as one that streams."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._heard: dict[int, Reply] = {}
+
+    def ask(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> None:
+        self._heard = dict(zip(rows, self._session.reply(rows, observations, infos), strict=True))
+
+    def listen(self) -> dict[int, Reply]:
+        return self._heard
+
+    def drop(self, rows: Sequence[int]) -> None:
+        self._session.drop(rows)
 
 
 def _admissible(action: str, info: Info) -> bool:

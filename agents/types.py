@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from envs.types import Info
 from envs.worlds import Players
@@ -71,6 +71,22 @@ class Session(Protocol):
 
     def drop(self, rows: Sequence[int]) -> None:
         """Tells the session that these rows have ended and will not be asked again."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Session, Protocol):
+    """Running conversations in which nobody waits for the longest reply."""
+
+    def ask(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> None:
+        """Gives rows that are not speaking their newest observation; they begin to reply."""
+        ...
+
+    def listen(self) -> dict[int, Reply]:
+        """Returns what some of the rows that were asked have said, of one at least; the others go on at the next call.
+
+        To be called only while there are rows that were asked and not yet heard.
+        """
         ...
 
 

@@ -72,6 +72,11 @@ def wins(episodes: Sequence[Episode]) -> NDArray[np.bool_]:
     return np.array([episode.won for episode in episodes], dtype=bool)
 
 
+def panel_keys(panel: Panel, seed: int) -> list[EpisodeKey]:
+    """The episodes of a panel, one a task, in its order."""
+    return [EpisodeKey(seed, EVALUATION, task, 0) for task in panel.tasks]
+
+
 def play(
     make_env: Callable[[], TextEnv],
     policy: Policy,
@@ -84,7 +89,7 @@ def play(
     stop: Callable[[], bool] | None = None,
 ) -> list[Episode]:
     """Plays each task of a panel once, in its order. Draws are keyed by the seed: two policies meet the same luck."""
-    keys = [EpisodeKey(seed, EVALUATION, task, 0) for task in panel.tasks]
+    keys = panel_keys(panel, seed)
     return rollout(make_env, policy, keys, batch=batch, ended=ended, policy_version=policy_version, stop=stop)
 
 

@@ -1,9 +1,9 @@
 """`python -m evals.speed policy=tiny`: how fast a policy samples, against re-reading its history with `generate()`.
 
-Plays the same episodes by the sampler as it is, which keeps keys and values across turns, and by plain `generate()`
-on the whole history at every turn. Greedily both say the same, so that the work is the same; how far they agree is
-printed. The two take turns, round after round; medians are shown. Seconds are those of sampling alone: what the world
-does between turns is left out.
+Plays the same episodes by the sampler as it is, which keeps keys and values across turns, by plain `generate()` on the
+whole history at every turn, and by vLLM in this process where it is installed. Greedily all say the same, so that the
+work is the same; how far they agree is printed. They take turns, round after round; medians are shown. Seconds are
+those of sampling alone: what the world does between turns is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agents.models import ModelConfig, choose_device, choose_dtype, quiet
 from agents.prompts import manner_of, parse_context
+from agents.samplers import VllmConfig, is_vllm_installed
 from agents.starts import locate
-from agents.types import Episode, EpisodeKey, Policy, Reply, Session
+from agents.types import Episode, EpisodeKey, Policy, Reply, Session, Streaming
 from envs.command import run_command
 from envs.config_schema import group, key
 from envs.errors import InputError
@@ -69,7 +71,10 @@ class Timed:
 
     def open(self, keys: Sequence[EpisodeKey], players: Players) -> _TimedSession:
         """Starts a batch of conversations."""
-        return _TimedSession(self, self._policy.open(keys, players), self._device)
+        session = self._policy.open(keys, players)
+        if isinstance(session, Streaming):
+            return _TimedStream(self, session, self._device)
+        return _TimedSession(self, session, self._device)
 
 
 class _TimedSession:
@@ -77,17 +82,33 @@ class _TimedSession:
         self._timed, self._session, self._device = timed, session, device
 
     def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:
+        with self._clock():
+            return self._session.reply(rows, observations, infos)
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
         started = time.perf_counter()
-        replies = self._session.reply(rows, observations, infos)
+        yield
         if self._device != "cpu":
             import torch
 
             torch.cuda.synchronize()
         self._timed.seconds += time.perf_counter() - started
-        return replies
 
     def drop(self, rows: Sequence[int]) -> None:
         self._session.drop(rows)
+
+
+class _TimedStream(_TimedSession):
+    _session: Streaming
+
+    def ask(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> None:
+        with self._clock():
+            self._session.ask(rows, observations, infos)
+
+    def listen(self) -> dict[int, Reply]:
+        with self._clock():
+            return self._session.listen()
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,12 @@ def main(config: SpeedConfig) -> int:
     cached = TransformersPolicy(model, tokenizer, sampling, name="cached", manner=manner)
     keys = [EpisodeKey(config.seed, 0, task, 0) for task in env.sample_tasks(config.seed, config.episodes)]
     samplers: dict[str, Policy] = {"cached": cached, "generate, re-reading": RereadingPolicy(cached)}
+    if is_vllm_installed():
+        from agents.policies.vllm.policy import VllmPolicy
+        from agents.policies.vllm.start import open_sampler
+
+        weights = open_sampler(model, VllmConfig())
+        samplers["vLLM"] = VllmPolicy(weights, tokenizer, sampling, manner=manner)
     found: dict[str, list[Pace]] = {name: [] for name in samplers}
     for number in range(config.rounds):
         for name, policy in samplers.items():
@@ -155,12 +182,12 @@ def pace(make_env: Callable[[], TextEnv], policy: Timed, keys: Sequence[EpisodeK
 
 
 def report(config: SpeedConfig, found: dict[str, list[Pace]]) -> dict[str, Any]:
-    """The figures: medians over rounds, and how many episodes both samplers played alike."""
+    """The figures: medians over rounds, and how many episodes all samplers played alike."""
     import torch
     import transformers
 
     first = [paces[0].replies for paces in found.values()]
-    alike = sum(one == other for one, other in zip(*first, strict=True))
+    alike = sum(all(one == said[0] for one in said) for said in zip(*first, strict=True))
     rows: list[dict[str, Any]] = [
         {
             "sampler": name,

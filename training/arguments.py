@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
-from envs.errors import InputError
+from envs.errors import InputError, unknown
 from training.collect import Estimator
 from training.loss import LossConfig
+from training.mismatch import CORRECTIONS
+from training.processes import asked_to_shard, check_launcher, take_sharding
+
+# More updates than any iteration makes.
+_MANY = 2**24
 
 
 @dataclass
@@ -19,7 +24,9 @@ class GroupConfig(TrainingArguments):
         iterations: rollouts to make.
         tasks: tasks an iteration P.
         group_size: episodes of each task G.
-        updates: optimizer updates an epoch, each on its share of the episodes.
+        updates: optimizer updates an epoch, each on its share of the rows.
+        update_rows: most rows in an update; an epoch then makes as few updates as this allows, of nearly the same size,
+            and `updates` is not asked. 0 makes `updates` of them.
         epochs: how often an iteration's episodes are learned from.
         boosted_learning_rate: of the blocks that a "boost" target names; `learning_rate` is that of all others.
         lora_rank: of the adapters of a LoRA target.
@@ -29,8 +36,9 @@ class GroupConfig(TrainingArguments):
         temperature: sampling temperature of the rollouts.
         max_reply_tokens: longest reply, where the trainer makes the policy.
         context: what it is shown there, "full" or "window:K".
-        mismatch_cap: most that a sampled token's loss is scaled up where the trainer finds it likelier than the sampler
-            did; 0 leaves the mismatch uncorrected. Below float32 only: in float32 both are the same.
+        mismatch: how what the sampler and the trainer disagree on is put right (training.mismatch). Below float32, or
+            where the sampler is another engine: otherwise both say the same.
+        mismatch_cap: its bound C on pi_trainer / pi_sampler; 0 leaves the mismatch uncorrected.
         loss: coefficients of the loss.
         aggregation: how token losses are summed (training.loss).
         aggregation_length: divisor of "sequence_mean_token_sum_norm", in tokens.
@@ -39,6 +47,8 @@ class GroupConfig(TrainingArguments):
         prefix_bytes: hidden states below the target that are kept on the device (agents.prefix); 0 keeps none.
         prefix_host_bytes: further ones in host memory.
         estimator: how advantages are made; GiGPO with its defaults if None.
+        shard: on several processes, spread the weights over them between passes (FSDP2, training.sharding), as
+            `accelerate launch --use_fsdp` asks for too.
         start_iteration: first iteration to play (a resumed run's next one).
         set_aside: tasks of the training split that are not played.
     """
@@ -48,6 +58,7 @@ class GroupConfig(TrainingArguments):
     tasks: int = 8
     group_size: int = 8
     updates: int = 4
+    update_rows: int = 0
     epochs: int = 1
     rollouts: int = 0
     boosted_learning_rate: float = 5e-6
@@ -56,6 +67,7 @@ class GroupConfig(TrainingArguments):
     temperature: float = 1.0
     max_reply_tokens: int = 512
     context: str = "full"
+    mismatch: str = "token_truncate"
     mismatch_cap: float = 2.0
     loss: LossConfig = field(default_factory=LossConfig)
     aggregation: str = "token_mean"
@@ -65,28 +77,41 @@ class GroupConfig(TrainingArguments):
     prefix_bytes: int = 2**31
     prefix_host_bytes: int = 2**33
     estimator: Estimator | None = None
+    shard: bool = False
     start_iteration: int = 0
     set_aside: tuple[str, ...] = ()
 
-    @property
-    def updates_an_iteration(self) -> int:
-        """Optimizer updates of an iteration, over all epochs."""
-        return self.updates * self.epochs
+    def updates_of(self, rows: int) -> int:
+        """Optimizer updates that an epoch makes of so many rows."""
+        return max(-(-rows // self.update_rows), 1) if self.update_rows else self.updates
 
     def __post_init__(self) -> None:
         """Sets what a group trainer never varies: one loader item an update, nothing saved by the base class."""
         if self.iterations < 0 or self.start_iteration < 0:
             raise InputError(f"iterations={self.iterations}: at least 0 are needed.")
-        if (self.tasks * self.group_size) % self.updates:
+        if self.update_rows < 0:
+            raise InputError(f"update_rows={self.update_rows}: 0 or more are needed.")
+        if not self.update_rows and (self.tasks * self.group_size) % self.updates:
             raise InputError(
                 f"updates={self.updates} does not divide the {self.tasks * self.group_size} episodes of an iteration."
             )
+        if self.mismatch not in CORRECTIONS:
+            raise unknown("mismatch", self.mismatch, CORRECTIONS)
+        check_launcher()
+        if asked_to_shard():
+            self.shard = True
+            take_sharding()
         if self.epochs < 1:
             raise InputError(f"epochs={self.epochs}: at least 1 is needed.")
-        self.max_steps = max((self.iterations - self.start_iteration) * self.updates_an_iteration, 0)
+        # How many updates there will be is not known where their number follows from the rows: then the trainer stops
+        # after the last iteration.
+        left = max(self.iterations - self.start_iteration, 0)
+        self.max_steps = left * (_MANY if self.update_rows else self.updates * self.epochs)
         self.per_device_train_batch_size = 1
         self.remove_unused_columns = False
         self.dataloader_pin_memory = False
         self.report_to = self.report_to if self.report_to is not None else []
         self.save_strategy, self.logging_strategy, self.disable_tqdm = "no", "no", True
+        # Every pass meets every trained parameter, and no buffer changes: only gradients need to be exchanged.
+        self.ddp_find_unused_parameters = self.ddp_broadcast_buffers = False
         super().__post_init__()  # type: ignore[no-untyped-call]

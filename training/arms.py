@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from agents import deltas
+from agents.policies.synced import ModelPolicy
 from agents.policies.transformers import Sampling, TransformersPolicy
+from agents.policies.vllm.policy import VllmPolicy
+from agents.policies.vllm.weights import SyncedWeights
 from agents.prompts import manner_of
+from agents.rollout import rollout
 from agents.targets import Target, parameters
 from agents.types import Episode
 from envs.pool import Pool
@@ -23,7 +28,7 @@ from envs.registry import env_class
 from envs.screen import Screen
 from envs.types import TextEnv
 from evals.panels import Panel
-from evals.scoring import episode_row, play, score, wins
+from evals.scoring import episode_row, panel_keys, score, wins
 from evals.stopping import Stop, StoppedError
 from training import advantages, checkpoint
 from training.arguments import GroupConfig
@@ -31,9 +36,10 @@ from training.collect import Estimator
 from training.config import RunConfig
 from training.folder import DELTA, EPISODES, METRICS, RunFolder
 from training.loss import LossConfig
+from training.processes import current
+from training.shares import played
 from training.trainer import GroupTrainer, IterationReport
 
-TEMPERATURES = (0.0, 0.4, 1.0)
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
 CHECKPOINTS = "checkpoints"
 LATEST = "latest.safetensors"
@@ -51,12 +57,14 @@ class Run:
         stop: whether a stop was asked for.
         model: the one model in memory.
         tokenizer: its tokenizer.
+        base_sha256: the hash of its weights before training.
         train_env: makes an environment of the training split.
         panel_env: makes an environment of the evaluation split.
         pool: plays their rollouts, if they are not played in this process.
         panel: the evaluation tasks.
         tuning: the tasks for choosing temperatures.
         probe: the tasks that selectors probe with.
+        sampler: the weights of the engine that samples, where the model itself does not.
     """
 
     config: RunConfig
@@ -65,20 +73,33 @@ class Run:
     stop: Stop
     model: Any
     tokenizer: Any
+    base_sha256: str
     train_env: Callable[[], TextEnv]
     panel_env: Callable[[], TextEnv]
     pool: Pool
     panel: Panel
     tuning: Panel
     probe: Panel
+    sampler: SyncedWeights | None = None
 
-    def policy(self, temperature: float, name: str) -> TransformersPolicy:
+    def policy(self, temperature: float, name: str) -> ModelPolicy:
         """The model as it is now, sampling at a temperature."""
         sampling = Sampling(temperature, self.config.model.max_reply_tokens)
         manner = manner_of(
             env_class(self.config.env.name), self.config.model.context, thinking=self.config.model.thinking
         )
+        if self.sampler is not None:
+            self.sampler.refresh()
+            return VllmPolicy(self.sampler, self.tokenizer, sampling, name=name, manner=manner)
         return TransformersPolicy(self.model, self.tokenizer, sampling, name=name, manner=manner)
+
+    def check_stop(self) -> None:
+        """Ends the run here if a stop was asked for, in any process; all of them call this.
+
+        Raises:
+            StoppedError: it was.
+        """
+        current().share_of(self.stop.check)
 
     def estimator(self) -> Estimator:
         """The run's advantage estimator."""
@@ -93,15 +114,13 @@ class Run:
         """
         make_env = self.train_env if panel is self.tuning else self.panel_env
         with self.screen.bar(title, len(panel.tasks)) as bar:
-            episodes = play(
-                make_env,
-                self.policy(temperature, title),
-                panel,
-                self.config.seed,
-                ended=lambda episode: bar.advance(),
-                stop=self.stop,
-            )
-            self.stop.check()
+
+            def ended(episode: Episode) -> None:
+                bar.advance()
+
+            play = partial(rollout, make_env, self.policy(temperature, title), ended=ended, stop=self.stop)
+            episodes = played(current(), panel_keys(panel, self.config.seed), play, ended)
+            self.check_stop()
             bar.note(f"success {score(episodes).success:.3f}")
         if purpose is None:
             return episodes
@@ -124,13 +143,18 @@ def evaluate(run: Run, arm: str) -> dict[str, Any]:
 
 
 def tune(run: Run, arm: str) -> tuple[float, dict[str, float]]:
-    """The present policy's best temperature on the tuning tasks, and its success at each (by name, for JSON)."""
-    tuned = {}
-    for temperature in TEMPERATURES:
+    """The present policy's best temperature on the tuning tasks, and its success at each (by name, for JSON).
+
+    Where there is but one to choose from nothing is played.
+    """
+    tuned, choices = dict[str, float](), run.config.temperatures
+    if len(choices) == 1:
+        return choices[0], tuned
+    for temperature in choices:
         title = f"{arm}: tuning at temperature {temperature:g}"
         episodes = run.play(run.tuning, temperature, title, arm=arm, purpose="tuning")
         tuned[f"{temperature:g}"] = score(episodes).success
-    return max(TEMPERATURES, key=lambda temperature: tuned[f"{temperature:g}"]), tuned
+    return max(choices, key=lambda temperature: tuned[f"{temperature:g}"]), tuned
 
 
 def outcome(episodes: Sequence[Episode]) -> dict[str, Any]:
@@ -155,12 +179,15 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
         tasks=train.groups,
         group_size=train.group_size,
         updates=train.updates,
+        update_rows=train.update_rows,
         epochs=train.epochs,
         rollouts=train.rollouts,
         temperature=train.temperature,
-        loss=LossConfig(train.clip_low, train.clip_high, train.beta, train.entropy_bonus, train.ratio),
+        loss=LossConfig(train.clip_low, train.clip_high, train.beta, train.entropy_bonus, train.ratio, train.dual_clip),
         aggregation=train.aggregation,
         aggregation_length=train.aggregation_length,
+        mismatch=train.mismatch,
+        mismatch_cap=train.mismatch_cap,
         micro_batch_tokens=train.micro_batch_tokens,
         checkpointing=train.checkpointing,
         prefix_bytes=train.prefix_megabytes * 2**20,
@@ -188,7 +215,7 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
         run: the run.
         arm: the arm's name.
         target: what it trains.
-        keep: called after every iteration with the history so far and the trained tensors.
+        keep: called after every iteration with the history so far and the trained tensors, in the process that writes.
 
     Returns:
         The arm's training: target, sizes and history.
@@ -197,7 +224,8 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
         StoppedError: the user asked for a stop; the checkpoint of the last finished iteration is written.
     """
     latest = arm_folder(run, arm) / LATEST
-    tensors, counters = checkpoint.load(latest) if latest.is_file() else ({}, {"iterations": 0, "history": []})
+    begun = current().agree(latest.is_file())
+    tensors, counters = checkpoint.load(latest) if begun else ({}, {"iterations": 0, "history": []})
     start, history = int(counters["iterations"]), list(counters["history"])
     run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
     run.folder.keep(EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "training") or row["iteration"] < start)
@@ -212,10 +240,11 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
 
         def finish(report: IterationReport) -> bool:
             history.append(record(run, arm, report))
-            if keep is not None:
-                keep(history, trainer.weights())
-            counted = {"iterations": report.iteration + 1, "history": history}
-            checkpoint.save(latest, trainer.master_optimizer.export(), counted)
+            if current().main:
+                if keep is not None:
+                    keep(history, trainer.weights())
+                counted = {"iterations": report.iteration + 1, "history": history}
+                checkpoint.save(latest, trainer.master_optimizer.export(), counted)
             line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
             bar.note(line)
             run.screen.log(f"{arm}: {line}")
@@ -270,8 +299,15 @@ def describe(report: IterationReport) -> str:
         f"success {metrics['success']:.2f}, reward {metrics['reward']:.2f}, "
         f"zero-advantage groups {metrics['zero_groups']:.0%}, {cost['tokens_per_second']:,.0f} tokens/s, "
         f"rollout {cost['rollout_seconds']:.1f} s, "
-        f"update {cost['update_seconds']:.1f} s{_trouble(report)}"
+        f"update {cost['update_seconds']:.1f} s{_mismatch(report)}{_trouble(report)}"
     )
+
+
+def _mismatch(report: IterationReport) -> str:
+    """How far sampler and trainer disagree, where the sampler has weights of its own."""
+    if "sync_bytes" not in report.cost:
+        return ""
+    return f" (sync {report.cost['sync_seconds']:.1f} s), mismatch KL {report.metrics['mismatch_kl']:.1e}"
 
 
 def _trouble(report: IterationReport) -> str:
@@ -280,6 +316,7 @@ def _trouble(report: IterationReport) -> str:
         "workers restarted": report.cost["workers_restarted"],
         "episodes begun again": report.cost["episodes_replayed"],
         "episodes broken": report.metrics["errors"],
+        "episodes out of context": report.metrics["context_stops"],
     }
     return "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
 

@@ -30,6 +30,7 @@ class TrainingRow:
         reference: the same under the reference policy, (S,), or None.
         task: the task its group shares.
         weight: weight of each sampled token in the loss of its update.
+        kept: False for sampled tokens that are left out of the loss, (S,); None if none is.
     """
 
     row: Row
@@ -38,11 +39,22 @@ class TrainingRow:
     reference: NDArray[np.float32] | None = None
     task: str = ""
     weight: float = 0.0
+    kept: NDArray[np.bool_] | None = None
 
     @property
     def num_sampled(self) -> int:
         """Number of sampled tokens S."""
         return len(self.old)
+
+    @property
+    def num_kept(self) -> int:
+        """Number of sampled tokens that the loss sees."""
+        return self.num_sampled if self.kept is None else int(self.kept.sum())
+
+    def token_weights(self) -> NDArray[np.float32]:
+        """The weight of each sampled token in the loss, (S,)."""
+        weights = np.full(self.num_sampled, self.weight, dtype=np.float32)
+        return weights if self.kept is None else weights * self.kept
 
 
 @dataclass
@@ -74,7 +86,7 @@ class MicroBatch:
 
     def weights(self) -> torch.Tensor:
         """Each sampled token's weight in the loss, (S,)."""
-        weights = np.concatenate([np.full(row.num_sampled, row.weight, dtype=np.float32) for row in self.rows])
+        weights = np.concatenate([row.token_weights() for row in self.rows])
         return torch.from_numpy(weights).to(self.tokens_BT.device)
 
 
@@ -83,13 +95,19 @@ def micro_batches(rows: Sequence[TrainingRow], max_tokens: int, device: torch.de
 
     The longest come first so that a run that does not fit in memory says so at once.
     """
+    for group in grouped(rows, max_tokens):
+        yield _pad(group, len(group[0].row.tokens), device)
+
+
+def grouped(rows: Sequence[TrainingRow], max_tokens: int) -> list[list[TrainingRow]]:
+    """The rows of each micro-batch, as `micro_batches` says."""
     ordered = sorted(rows, key=lambda row: -len(row.row.tokens))
-    start = 0
-    while start < len(ordered):
-        longest = len(ordered[start].row.tokens)
-        count = max(1, max_tokens // longest)
-        yield _pad(ordered[start : start + count], longest, device)
-        start += count
+    groups = []
+    while ordered:
+        count = max(1, max_tokens // len(ordered[0].row.tokens))
+        groups.append(ordered[:count])
+        ordered = ordered[count:]
+    return groups
 
 
 def _pad(rows: list[TrainingRow], length: int, device: torch.device) -> MicroBatch:

@@ -110,7 +110,6 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
 def _arm(run: Run, cell: Cell) -> dict[str, Any]:
     """Trains an arm and scores it on all panels, at the temperature that is best on its tuning tasks."""
     from agents.blocks import find_stack
-    from agents.deltas import base_fingerprint
     from agents.targets import parse
     from evals.panels import choose
     from evals.scoring import play, wins
@@ -118,7 +117,7 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
 
     config = run.config
     assert isinstance(config, SweepConfig)
-    base_sha256, trained = base_fingerprint(run.model), dict[str, Any]()
+    base_sha256, trained = run.base_sha256, dict[str, Any]()
     if cell.name != BASE:
         target = parse(cell.name, len(find_stack(run.model)))
         assert target is not None

@@ -16,16 +16,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from envs.errors import InputError
+from training.processes import current
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], counters: Mapping[str, Any]) -> None:
-    """Writes a checkpoint.
+    """Writes a checkpoint, if this is the process that writes.
 
     Args:
         path: the file.
         tensors: what `MasterAdamW.export` gave, or any named tensors.
         counters: JSON-able values.
     """
+    if not current().main:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
     save_file(dict(tensors), str(aside), metadata={"counters": json.dumps(dict(counters), sort_keys=True)})
@@ -33,11 +36,23 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], counters: Mapping[str,
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Reads a checkpoint.
+    """Reads a checkpoint; of several processes one reads it for all.
 
     Raises:
         InputError: the file is cut or is no checkpoint.
     """
+    tensors: dict[str, torch.Tensor] = {}
+
+    def read() -> dict[str, Any]:
+        found, counters = _read(path)
+        tensors.update(found)
+        return counters
+
+    counters = current().first(read)
+    return current().tensors(tensors), counters
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             counters = json.loads((file.metadata() or {})["counters"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from agents.types import Episode, EpisodeKey, Policy, StopReason
 from envs.types import TextEnv
 from training import advantages
 from training.batches import TrainingRow
+from training.processes import current
+from training.shares import played
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,17 @@ def collect(
     policy_version: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Collected:
-    """Plays the episodes, estimates advantages and assembles rows. `progress` is told 1 as each episode ends."""
+    """Plays the episodes, estimates advantages and assembles rows. `progress` is told 1 as each episode ends.
+
+    Several processes share the playing, and each has all of it.
+    """
 
     def ended(episode: Episode) -> None:
         if progress is not None:
             progress(1)
 
-    episodes = rollout(make_env, policy, keys, policy_version=policy_version, ended=ended)
+    play = partial(rollout, make_env, policy, policy_version=policy_version, ended=ended)
+    episodes = played(current(), keys, play, ended)
     return from_episodes(episodes, estimator)
 
 

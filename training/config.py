@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from agents.models import ModelConfig, is_path
+from agents.samplers import VllmConfig
 from envs.config_schema import Group, group, key
 from envs.pool import PoolConfig
 from envs.registry import environment_key
@@ -24,7 +25,14 @@ class TrainConfig:
 
     groups: int = key(8, "tasks an iteration", unit="tasks", minimum=1)
     group_size: int = key(8, "episodes of each task", unit="episodes", minimum=2)
-    updates: int = key(4, "optimizer updates an epoch, each on its share of the episodes", minimum=1)
+    updates: int = key(4, "optimizer updates an epoch, each on its share of the rows", minimum=1)
+    update_rows: int = key(
+        0,
+        "most rows (episodes, or turns with model.context=window:K) in an update; as many updates are made as that"
+        " takes, and train.updates is not asked. 0 makes train.updates of them",
+        unit="rows",
+        minimum=0,
+    )
     epochs: int = key(1, "how often an iteration's episodes are learned from", minimum=1)
     temperature: float = key(1.0, "sampling temperature of the rollouts", minimum=0.01)
     success_reward: float = key(10.0, "what the environment's reward of 1 is worth")
@@ -44,6 +52,9 @@ class TrainConfig:
     max_grad_norm: float = key(1.0, "gradients are scaled down to this norm", minimum=0)
     clip_low: float = key(0.2, "the probability ratio is clipped at 1 - clip_low", minimum=0, maximum=1)
     clip_high: float = key(0.2, "the probability ratio is clipped at 1 + clip_high", minimum=0)
+    dual_clip: float = key(
+        0.0, "a negative advantage counts at most this many times; published runs have 3, 0 for no limit", minimum=0
+    )
     beta: float = key(0.01, "weight of the KL divergence (k3) from the starting policy in the loss", minimum=0)
     entropy_bonus: float = key(0.0, "weight of the entropy, subtracted from the loss", unit="a nat", minimum=0)
     ratio: Literal["token", "sequence"] = key(
@@ -61,8 +72,17 @@ class TrainConfig:
     aggregation_length: int = key(
         512, "the constant that sequence_mean_token_sum_norm divides by", unit="tokens", minimum=1
     )
+    mismatch: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask", "none"] = key(
+        "token_truncate",
+        "what is done where the trainer finds a sampled token, or its whole reply, likelier or less likely than the"
+        " sampler did: advantages are weighted by that ratio up to mismatch_cap, or what lies outside is left out",
+    )
+    mismatch_cap: float = key(2.0, "the largest such ratio; masks leave out below its inverse too", minimum=1)
     micro_batch_tokens: int = key(16384, "most tokens in one forward pass, padding included", unit="tokens", minimum=1)
     checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, more time")
+    frozen: Literal["plain", "8bit", "4bit"] = key(
+        "plain", "how the weights that are not trained are stored: as they are, or rounded (needs bitsandbytes)"
+    )
     prefix_megabytes: int = key(
         2048,
         "hidden states below the layer that are kept on the device for the passes of an iteration; 0 keeps none",
@@ -105,13 +125,20 @@ class RunConfig:
     iterations: int = key(30, "rollouts of each arm, each followed by its updates", unit="iterations", minimum=0)
     compare: Literal["full", "none"] = key("full", "the arm to compare with: every parameter trained, or none")
     seed: int = key(0, "keys every random draw of the run", minimum=0, maximum=2**32 - 1)
+    sampler: Literal["transformers", "vllm"] = key(
+        "transformers", "what samples: the trained model itself, or vLLM, whose weights are synced every iteration"
+    )
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where the model runs; auto takes a GPU if there is one")
     panel: str = key("", "a fixed panel of evaluation tasks; by default one is drawn from the seed", presets="panel")
     panel_tasks: int = key(300, "size of the drawn panel", unit="tasks", minimum=1)
     tuning_tasks: int = key(
         128, "tasks for choosing each arm's temperature, apart from the panel", unit="tasks", minimum=1
     )
+    temperatures: tuple[float, ...] = key(
+        (0.0, 0.4, 1.0), "what an arm's evaluation chooses its sampling temperature from; one of them is simply taken"
+    )
     out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
     resume: str = key("", "a run folder to continue")
     train: TrainConfig = field(default_factory=TrainConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
+    vllm: VllmConfig = field(default_factory=VllmConfig)

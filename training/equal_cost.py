@@ -18,6 +18,7 @@ import torch
 from agents import deltas
 from training import checkpoint
 from training.arms import Run, arm_folder, outcome
+from training.processes import current
 
 QUANTITIES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "tokens": lambda row: float(row["sampled_tokens"]),
@@ -76,7 +77,7 @@ class Snapshots:
         """
         iterations = int(np.searchsorted(spent(history, kind), budget, side="right"))
         file = self.folder / f"{self._numbered(iterations) if self.budgets is None else kind}.safetensors"
-        if iterations == 0 or not file.is_file():
+        if iterations == 0 or not current().agree(file.is_file()):
             return {}, 0
         tensors, counters = checkpoint.load(file)
         return tensors, int(counters["iterations"])

@@ -5,21 +5,43 @@ A folder belongs to one run: another run is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from envs.errors import InputError
 from evals.folder import Folder
+from training.processes import current
 
 CONFIG, METRICS, EPISODES, LAYERS = "config.yaml", "metrics.jsonl", "episodes.jsonl", "layers.json"
 DELTA, SUMMARY, REPORT, LOG, STATE = "delta.safetensors", "summary.json", "report.html", "log.txt", "state.json"
 
 
 class RunFolder(Folder):
-    """One run's folder.
+    """One run's folder. Of several processes that train together one writes, and what a JSON file holds it tells all.
 
     Args:
         path: where it is.
     """
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401
+        """Reads a JSON file; None if it is not there. Called by all processes."""
+        return current().first(lambda: super(RunFolder, self).read_json(name))
+
+    def write_text(self, name: str, content: str) -> None:
+        """Writes a whole text file."""
+        if current().main:
+            super().write_text(name, content)
+
+    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Appends rows to a line file."""
+        if current().main:
+            super().append(name, rows)
+
+    def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrites a line file with the wanted rows only."""
+        if current().main:
+            super().keep(name, wanted)
 
     @staticmethod
     def check(path: Path) -> None:

@@ -22,6 +22,7 @@ from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
 from training.card import CARD, model_card
 from training.floor import update_floor
 from training.folder import LAYERS, STATE, SUMMARY
+from training.processes import current
 from training.summary import sentences, summarize, table
 
 Stages = dict[str, Any]
@@ -41,10 +42,11 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
         StoppedError: the user asked for a stop; what is finished is on disk.
     """
     stages: Stages = run.folder.read_json(STATE) or {}
-    base_sha256 = deltas.base_fingerprint(run.model)
+    base_sha256 = run.base_sha256
     _check_inputs(run, stages, {"base": base_sha256, **{f"{use} data": line for use, line in data.items()}})
-    # Kept off the device, where memory is scarce and measured.
-    base = {name: value.detach().to("cpu", copy=True) for name, value in run.model.named_parameters()}
+    # Kept off the device, where memory is scarce and measured. Rounded weights are never trained.
+    weights = {name: value for name, value in run.model.named_parameters() if value.is_floating_point()}
+    base = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
     _stage(run, stages, "base", lambda: {"evaluation": evaluate(run, "base")})
     _stage(run, stages, "choice", lambda: selection.choose(run))
     run.folder.write_json(LAYERS, stages["choice"])
@@ -73,6 +75,8 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
         "update_floor": update_floor(run.model, targets["layer"], _extra_passes(run), run.config.train.epochs),
     }
     summary = summarize(facts, stages)
+    if not current().main:
+        return summary
     run.folder.write_json(SUMMARY, summary)
     run.folder.write_text(CARD, model_card(run.config, summary, base_sha256, stages["layer"]["delta"]))
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
@@ -85,8 +89,9 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
 
 def _stage(run: Run, stages: Stages, name: str, work: Callable[[], dict[str, Any]]) -> None:
     if name not in stages:
-        run.stop.check()
-        stages[name] = work()
+        run.check_stop()
+        # All processes work; what one of them measured holds for all.
+        stages[name] = current().agree(work())
         run.folder.write_json(STATE, stages)
 
 
@@ -115,13 +120,14 @@ def _target(choice: Mapping[str, Any], num_blocks: int) -> Target:
 def _extra_passes(run: Run) -> int:
     import torch
 
-    return int(bool(run.config.train.beta)) + int(run.model.dtype != torch.float32)
+    rescans = run.model.dtype != torch.float32 or run.sampler is not None
+    return int(bool(run.config.train.beta)) + int(rescans)
 
 
 def _arm(run: Run, arm: str, target: Target, base_sha256: str, keep: Keep | None) -> dict[str, Any]:
     training = train(run, arm, target, keep)
     rate = run.config.train.full_learning_rate if target.full else run.config.train.learning_rate
-    if arm == "layer":
+    if arm == "layer" and current().main:
         # The full arm's delta would be a second model in size; the layer's is the product.
         save_delta(run, target, base_sha256)
     return {

@@ -45,6 +45,7 @@ def sampled_logprobs(
     *,
     entropy_gradient: bool = False,
     prefix: FrozenPrefix | None = None,
+    through: nn.Module | None = None,
 ) -> Pair:
     """Log-probabilities of the sampled tokens at the sampling temperature.
 
@@ -54,6 +55,7 @@ def sampled_logprobs(
         temperature: the temperature the tokens were sampled at.
         entropy_gradient: whether the entropies carry a gradient too.
         prefix: keeps what lies below the target; None runs the whole model.
+        through: a wrapper of the model that is called in its place, so that it may exchange gradients.
 
     Returns:
         log pi of each sampled token, (S,), in float32, with gradient where the model has one; and the entropy at each,
@@ -61,13 +63,14 @@ def sampled_logprobs(
     """
     # Padding is on the right, where causal attention lets no real token see it; a mask would only cost time.
     below = prefix.over([row.row.tokens for row in batch.rows], batch.tokens_BT) if prefix else nullcontext()
+    root = model if through is None else through
     with below:
         if _shapes_logits(model):
             with head_on(model, batch.predicts_BT):
-                logits = model(input_ids=batch.tokens_BT, use_cache=False).logits[0]
+                logits = root(input_ids=batch.tokens_BT, use_cache=False).logits[0]
             return _plain(logits, batch.targets_S, temperature, entropy_gradient)
         with _chunked(model, batch, temperature, entropy_gradient) as found:
-            model(input_ids=batch.tokens_BT, use_cache=False)
+            root(input_ids=batch.tokens_BT, use_cache=False)
     return found[0]
 
 
@@ -107,7 +110,8 @@ def _chunked(
         else:
             pair: Pair = _FrozenHead.apply(hidden_SD, head.weight, head.bias, batch.targets_S, temperature)  # type: ignore[no-untyped-call]
             found.append(pair)
-        return hidden_BTD[..., :1]
+        # A copy, as wrappers hang their hooks on what a model puts out.
+        return hidden_BTD[..., :1].clone()
 
     with replaced(head, forward):
         yield found

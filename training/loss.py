@@ -2,14 +2,16 @@
 
 For token t of row i with advantage A, ratio r = pi(y_it) / pi_old(y_it) and weight w (see `token_weights`):
 
-    L = sum_it w_it * ( -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) + beta * k3 - entropy_bonus * H )
+    L = sum_it w_it * ( -S + beta * k3 - entropy_bonus * H )
+    S = min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), and where A < 0 with dual clip c: max(S, c A)
     k3 = exp(d) - d - 1,  d = log pi_ref - log pi          (GRPO, arXiv 2402.03300)
+
+Dual clip (arXiv 1912.09729) bounds what a token that became much likelier in spite of a negative advantage can do.
 
 The weights of one update sum over all its rows, so the loss of a micro-batch is a plain sum and the split into
 micro-batches changes nothing. Aggregation modes as in the survey of the field: "token_mean" (DAPO, arXiv 2503.14476,
 and the published GiGPO code), "sequence_mean_token_mean" (GRPO), "sequence_mean_token_sum", and
-"sequence_mean_token_sum_norm", which divides by a constant length instead (Dr. GRPO, arXiv 2503.20783). Left out: dual
-clip.
+"sequence_mean_token_sum_norm", which divides by a constant length instead (Dr. GRPO, arXiv 2503.20783).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from envs.errors import unknown
+from envs.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,9 +41,10 @@ class LossConfig:
         beta: weight of the k3 estimate of KL(pi || pi_ref).
         entropy_bonus: weight of the entropy, subtracted from the loss.
         ratio: one probability ratio a token, or one a reply, the geometric mean over it (GSPO, arXiv 2507.18071).
+        dual_clip: c of the dual clip, above 1; 0 for none.
 
     Raises:
-        InputError: unknown ratio.
+        InputError: unknown ratio, or a dual clip that would also bound ratios below 1.
     """
 
     clip_low: float = 0.2
@@ -49,9 +52,12 @@ class LossConfig:
     beta: float = 0.0
     entropy_bonus: float = 0.0
     ratio: str = "token"
+    dual_clip: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the ratio."""
+        """Checks the ratio and the dual clip."""
+        if self.dual_clip and not self.dual_clip > 1:
+            raise InputError(f"dual_clip={self.dual_clip:g}: more than 1 is needed, or 0 for none.")
         if self.ratio not in RATIOS:
             raise unknown("ratio", self.ratio, RATIOS)
 
@@ -80,30 +86,6 @@ def token_weights(lengths_B: NDArray[np.int64], mode: str, constant: int = 1) ->
     if mode == "sequence_mean_token_sum_norm":
         return np.full(num_rows, 1.0 / (max(num_rows, 1) * constant))
     raise unknown("aggregation", mode, AGGREGATIONS)
-
-
-def correct_mismatch(
-    advantages_T: NDArray[np.float32], old_T: NDArray[np.float32], sampler_T: NDArray[np.float32], cap: float
-) -> NDArray[np.float32]:
-    """Folds what the sampler and the trainer disagree on into the advantages.
-
-    The same weights give other log-probabilities in a cached or foreign sampler than in the trainer's pass, so tokens
-    were drawn from a slightly other policy. Each is weighted by min(pi_trainer / pi_sampler, cap), the truncated
-    importance weight that is used for rollout engines (Yao et al., 2025, on off-policy RL by mismatched engines).
-
-    Args:
-        advantages_T: (T,).
-        old_T: log-probabilities in the trainer's pass, (T,).
-        sampler_T: the sampler's own, (T,).
-        cap: the largest weight; 0 changes nothing.
-
-    Returns:
-        (T,) corrected advantages.
-    """
-    if not cap:
-        return advantages_T
-    weights: NDArray[np.float32] = np.minimum(np.exp(old_T - sampler_T), np.float32(cap))
-    return advantages_T * weights
 
 
 @dataclass
@@ -175,7 +157,10 @@ def policy_loss(
     ratio = torch.exp(log_ratio)
     clipped_ratio = torch.clamp(ratio, 1.0 - config.clip_low, 1.0 + config.clip_high)
     unclipped, clipped = ratio * advantages_T, clipped_ratio * advantages_T
-    per_token = -torch.minimum(unclipped, clipped)
+    surrogate = torch.minimum(unclipped, clipped)
+    if config.dual_clip:
+        surrogate = torch.where(advantages_T < 0, torch.maximum(surrogate, config.dual_clip * advantages_T), surrogate)
+    per_token = -surrogate
     reference_kl = 0.0
     if config.beta:
         assert reference_T is not None

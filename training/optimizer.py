@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from training.sharding import alike, whole
+
 
 class MasterAdamW(torch.optim.AdamW):
     """AdamW over named parameters with float32 masters (decoupled weight decay, arXiv 1711.05101).
@@ -56,6 +58,11 @@ class MasterAdamW(torch.optim.AdamW):
             parameter.copy_(master)
             master.grad = None
 
+    @property
+    def updates_made(self) -> int:
+        """Updates so far, those before a restore included."""
+        return max((int(state["step"]) for state in self.state.values()), default=0)
+
     def state_bytes(self) -> int:
         """Bytes held by masters (where they are copies) and moments."""
         masters = sum(
@@ -70,13 +77,13 @@ class MasterAdamW(torch.optim.AdamW):
             tensors[f"master/{name}"] = master.detach()
             state = self.state.get(master, {})
             tensors.update({f"{key}/{name}": value for key, value in state.items()})
-        return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        return {key: whole(value.detach()).cpu().contiguous().clone() for key, value in tensors.items()}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Takes back what `export` gave; the model's tensors follow their masters."""
         for name, master in self._masters.items():
-            master.copy_(tensors[f"master/{name}"])
+            master.copy_(alike(tensors[f"master/{name}"], master))
             self._parameters[name].copy_(master)
             state = {
                 key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
@@ -84,6 +91,6 @@ class MasterAdamW(torch.optim.AdamW):
             if state:
                 # Copies: the optimizer works in place, and what was given may be kept for another restore.
                 self.state[master] = {
-                    key: value.clone() if key == "step" else value.to(master.device, copy=True)
+                    key: value.clone() if key == "step" else alike(value.to(master.device, copy=True), master)
                     for key, value in state.items()
                 }

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.models import choose_device, choose_dtype, locate_model, quiet
 from agents.prompts import parse_context
+from agents.samplers import check_sampler
 from agents.starts import WARM, is_made, start_folder, warmstart_command
 from agents.targets import Target, check_installed, parse
 from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
-from training import selectors, warmstart
+from training import fitting, selectors, warmstart
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
+from training.processes import current
 from training.tasks import keep_back, training_tasks
 from training.warmstart import WarmstartConfig
 
@@ -67,12 +69,14 @@ class Loaded(NamedTuple):
         tokenizer: its tokenizer.
         device: where it is.
         dtype: type of its weights.
+        base_sha256: `agents.deltas.base_fingerprint` of it, before any weight was rounded.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     device: str
     dtype: torch.dtype
+    base_sha256: str
 
 
 def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
@@ -86,12 +90,18 @@ def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
         InputError: one of them cannot be used.
     """
     episodes = config.train.groups * config.train.group_size
-    if episodes % config.train.updates:
+    if not config.train.update_rows and episodes % config.train.updates:
         raise InputError(
             f"train.updates={config.train.updates} does not divide the {episodes} episodes of an iteration "
             f"(train.groups={config.train.groups} times train.group_size={config.train.group_size})."
         )
+    if 0 < config.train.dual_clip <= 1:
+        raise InputError(f"train.dual_clip={config.train.dual_clip:g} must be more than 1, or 0 for none.")
+    if not config.temperatures or min(config.temperatures) < 0:
+        raise InputError("temperatures= needs one or more numbers from 0, such as [0.4] or [0,0.4,1].")
     parse_context(config.model.context)
+    check_sampler(config.sampler, config.vllm)
+    fitting.check_frozen(config)
     train_env = partial(make_from, config.env)
     env = train_env()
     model_path = locate_start(config)
@@ -209,36 +219,53 @@ def load_model(inputs: Inputs) -> Loaded:
     """Loads the model.
 
     Raises:
-        InputError: it or the device cannot be used, or it has no such layer.
+        InputError: it or the device cannot be used, it does not fit the memory, or it has no such layer.
     """
     quiet()
     from agents.blocks import find_stack
+    from agents.deltas import base_fingerprint
     from agents.policies.transformers import load
+    from agents.quantized import settings
 
     device = choose_device(inputs.config.device)
     dtype = choose_dtype(inputs.config.model.dtype, inputs.model_path)
-    model, tokenizer = load(inputs.model_path, device, dtype)
-    parse(inputs.config.layer, len(find_stack(model)), selectors.names())
-    return Loaded(model, tokenizer, device, dtype)
+    config, path = inputs.config, inputs.model_path
+    known, frozen = fitting.skeleton(path, dtype), config.train.frozen
+    if known is None or frozen == fitting.PLAIN:
+        if known is not None:
+            fitting.check_fits(config, known, device)
+        model, tokenizer = load(path, device, dtype)
+        parse(config.layer, len(find_stack(model)), selectors.names())
+        return Loaded(model, tokenizer, device, dtype, base_fingerprint(model))
+    fitting.check_fits(config, known, device)
+    # A delta names the model by its own weights, not by rounded ones.
+    plain = base_fingerprint(load(path, "cpu", dtype)[0])
+    model, tokenizer = load(path, device, dtype, settings(frozen, fitting.kept(config, known), dtype))
+    return Loaded(model, tokenizer, device, dtype, plain)
 
 
 def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = True) -> Run:
     """Puts a run together, whose pool is to be closed; says what it works with, in the log alone if not `echo`."""
+    from agents.policies.vllm.start import open_sampler
     from envs.pool import Pool, place
     from envs.screen import Screen
     from evals.stopping import Stop
     from training.arms import Run
 
-    config, screen = inputs.config, Screen(folder / LOG, echo=echo)
-    model, tokenizer, device, dtype = loaded
-    count = sum(parameter.numel() for parameter in model.parameters())
+    config, main = inputs.config, current().main
+    screen = Screen(folder / LOG if main else None, echo=echo and main)
+    model, tokenizer, device, dtype, base_sha256 = loaded
+    count = model.num_parameters()
     screen.print(f"run folder: {folder.path}")
     for use, line in inputs.data.items():
         screen.print(f"{use} data: {line}")
     screen.print(f"panel: {inputs.panel.name}, {len(inputs.panel.tasks)} tasks, sha256 {inputs.panel.sha256[:12]}")
-    screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}")
+    stored = "" if config.train.frozen == fitting.PLAIN else f", what is frozen in {config.train.frozen}"
+    screen.print(f"model: {config.model.name}, {count:,} parameters, {dtype} on {device}{stored}")
     pool = Pool(config.pool, screen.print)
     train_env = place(config.env.name, options_of(config.env), pool)
     panel_env = place(config.env.name, inputs.panel_env.keywords, pool)
     tasks = (inputs.panel, inputs.tuning, inputs.probe)
-    return Run(config, folder, screen, Stop(), model, tokenizer, train_env, panel_env, pool, *tasks)
+    sampler = open_sampler(model, config.vllm) if config.sampler == "vllm" else None
+    envs = (train_env, panel_env, pool)
+    return Run(config, folder, screen, Stop(), model, tokenizer, base_sha256, *envs, *tasks, sampler)

@@ -27,6 +27,7 @@ from agents.blocks import find_stack
 from agents.targets import middle
 from training.batches import TrainingRow, micro_batches
 from training.logprobs import sampled_logprobs
+from training.processes import current
 from training.selectors import BlockScore, Choice, Probe
 
 EPSILON = 1e-8
@@ -82,8 +83,11 @@ def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> C
         return too_few(probe, name, len(groups))
     gradients = block_gradients(probe, groups)
     probe.learned(None, sum(map(len, groups)))
-    scores = [score(gradient) for gradient in gradients]
-    jackknifed = np.array([[score(_without(gradient, left)) for left in range(len(groups))] for gradient in gradients])
+    # Rounding may differ between devices, but all processes have to choose the same.
+    scores = current().agree([score(gradient) for gradient in gradients])
+    jackknifed = np.array(
+        current().agree([[score(_without(gradient, left)) for left in range(len(groups))] for gradient in gradients])
+    )
     index, why = decide(np.array(scores), jackknifed, promise)
     errors = [standard_error(row) for row in jackknifed]
     blocks = tuple(

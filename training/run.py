@@ -3,6 +3,9 @@
 Trains one layer of a language-model agent with group advantages, the full-parameter policy beside it from the same
 start on the same tasks, and compares both with the base policy on held-out tasks. What can be wrong with the arguments
 is found before anything slow is imported and before anything is written.
+
+`accelerate launch --multi_gpu --num_processes N -m training.run ...`, or torchrun, runs it on N devices
+(`training.processes`): rollouts and evaluations are shared out, updates are made together.
 """
 
 from __future__ import annotations
@@ -13,45 +16,77 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from envs.command import run_command
+from envs.command import launched, run_command
 from envs.config import load, save
 from envs.errors import InputError
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
-from training.prepare import check, load_model, make_start, open_run
+from training.prepare import Inputs, check, load_model, make_start, open_run
+from training.processes import OtherProcessError, Processes, asked_to_shard, joined
 
 RUNS = Path("runs")
 
 
 def main(config: RunConfig) -> int:
     """Runs the command."""
+    if asked_to_shard():
+        raise InputError(
+            "accelerate launch --use_fsdp: training.run needs the whole model in each process; only GroupTrainer "
+            "spreads weights. Launch with accelerate launch --multi_gpu, or torchrun."
+        )
     if config.resume:
         check_resume(sys.argv[1:])
-        folder = RunFolder.open(Path(config.resume))
-        inputs = check(load(RunConfig, [f"config={folder / CONFIG}"]))
-        make_start(inputs.config)
-        loaded = load_model(inputs)
+        inputs = check(load(RunConfig, [f"config={RunFolder.open(Path(config.resume)) / CONFIG}"]))
     else:
         inputs = check(config)
-        path = Path(config.out) if config.out else default_folder(config)
-        RunFolder.check(path)
-        make_start(config)
-        loaded = load_model(inputs)
-        folder = RunFolder.create(path)
-        save(replace(config, out="", resume=""), folder / CONFIG)
+    if launched() > 1 and inputs.config.sampler == "vllm":
+        raise InputError(
+            f"sampler=vllm plays for one process, and {launched()} were launched; use sampler=transformers."
+        )
+    with joined(inputs.config.device) as processes:
+        return work(config, inputs, processes)
+
+
+def work(config: RunConfig, inputs: Inputs, processes: Processes) -> int:
+    """Runs the job on one process or on several; one of them writes and prints."""
+    path = Path(config.resume or processes.first(lambda: str(new_folder(config))))
+    processes.first(lambda: make_start(inputs.config))
+    loaded = load_model(inputs)
+    if not config.resume:
+        processes.first(lambda: begin(config, path))
+    folder = RunFolder(path)
     run = open_run(inputs, loaded, folder)
     from evals.stopping import StoppedError
     from training.job import execute
 
     run.screen.print("configuration: " + summary_line(inputs.config))
-    run.screen.log((folder / CONFIG).read_text(encoding="utf-8"))
+    if processes.main:
+        run.screen.log((folder / CONFIG).read_text(encoding="utf-8"))
     with run.stop.listening(), run.pool:
         try:
             execute(run, inputs.data)
         except StoppedError:
             run.screen.print(f"stopped. Go on with: python -m training.run resume={folder.path}")
             return 130
+        except OtherProcessError:
+            return 1
     return 0
+
+
+def new_folder(config: RunConfig) -> Path:
+    """Where a new run goes.
+
+    Raises:
+        InputError: something else is there.
+    """
+    path = Path(config.out) if config.out else default_folder(config)
+    RunFolder.check(path)
+    return path
+
+
+def begin(config: RunConfig, path: Path) -> None:
+    """Makes a run's folder with its configuration."""
+    save(replace(config, out="", resume=""), RunFolder.create(path) / CONFIG)
 
 
 def summary_line(config: RunConfig) -> str:
@@ -90,5 +125,6 @@ if __name__ == "__main__":
             RunConfig,
             main,
             description="Trains one layer of a language-model agent, and compares it with training every parameter.",
+            several=True,
         )
     )

@@ -26,6 +26,7 @@ from training.arms import CHECKPOINTS, Run, train
 from training.batches import TrainingRow
 from training.collect import collect
 from training.folder import RunFolder
+from training.processes import current
 from training.selectors import Probe
 
 PROBE = -2
@@ -126,7 +127,7 @@ class _Selection:
         size = run.config.train.group_size
         keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in run.probe.tasks for member in range(size)]
         self.played = len(keys)
-        if not file.is_file():
+        if not current().agree(file.is_file()):
             with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
 
                 def advance(count: int) -> None:
@@ -141,15 +142,16 @@ class _Selection:
 
     def _folder(self) -> Path:
         folder = self.run.folder / CHECKPOINTS / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        if current().main:
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def _memo(self, name: str, compute: Callable[[], list[float]]) -> list[float]:
-        self.run.stop.check()
+        self.run.check_stop()
         folder = RunFolder(self._folder())
         values = folder.read_json(VALUES) or {}
         if name not in values:
-            values[name] = compute()
+            values[name] = current().agree(compute())
             folder.write_json(VALUES, values)
         return list(values[name])
 

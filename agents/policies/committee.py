@@ -161,21 +161,27 @@ class CommitteeSession(TransformersSession):
         together = torch.stack(found, dim=1)
         return together.mean(1) if self._committee.vote == "average" else together
 
-    def _speak(self, asked: Sequence[int], logits: torch.Tensor) -> list[Said]:
-        """Samples a reply for each row, beginning with the logits after its prompt."""
+    def _sample(self, prompts: Mapping[int, tuple[int, ...]]) -> None:
+        """Reads the prompts and begins a reply to each; where replies are voted on, all of them are sampled at once."""
         if self._committee.vote == "average" or len(self._everyone) == 1:
-            return super()._speak(asked, logits)
-        read, said = self._slots.lengths.copy(), list[list[Said]]()
+            super()._sample(prompts)
+            return
+        rows = self._take(prompts)
+        logits = self._read(rows)
+        read, said = self._slots.lengths[self._slots.of(rows)], list[list[Said]]()
         try:
             for member in self._everyone:
                 self._running = (member,)
-                said.append(super()._speak(asked, logits[:, member]))
-                self._slots.lengths[:] = read
+                self._begin(rows, logits[:, member])
+                self._advance(len(rows))
+                said.append([self._through.pop(row) for row in rows])
+                self._slots.lengths[self._slots.of(rows)] = read
         finally:
             self._running = self._everyone
-        winners = [self._winner(ballots) for ballots in zip(*said, strict=True)]
         # Nobody's cache holds what another one said: all read it with the next prompt.
-        return [winner._replace(unread=len(winner.tokens)) for winner in winners]
+        for row, *ballots in zip(rows, *said, strict=True):
+            winner = self._winner(ballots)
+            self._through[row] = winner._replace(unread=len(winner.tokens))
 
     def _winner(self, ballots: Sequence[Said]) -> Said:
         dialogue, kind = self._committee.policy.dialogue, self._committee.format

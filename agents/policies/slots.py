@@ -32,6 +32,10 @@ class Slots:
         """Tokens of this row that are in the cache."""
         return int(self.lengths[self._slots[row]])
 
+    def of(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        """(R,) the slots of these rows."""
+        return np.array([self._slots[row] for row in rows], dtype=np.int64)
+
     def take(self, row: int) -> None:
         """Gives a row a free slot, a new one if there is none."""
         if None not in self._rows:

@@ -110,7 +110,10 @@ class TransformersPolicy:
 
 
 def load(
-    path: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+    path: str,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    quantization: Any = None,  # noqa: ANN401
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a model and its tokenizer.
 
@@ -118,6 +121,7 @@ def load(
         path: a folder, or a hub id such as "Qwen/Qwen2.5-1.5B-Instruct". A folder is read without asking the network.
         device: where the model goes.
         dtype: what its weights become.
+        quantization: how frozen weights are rounded (`agents.quantized.settings`), if they are.
 
     Returns:
         The model, ready for inference, and the tokenizer.
@@ -140,6 +144,8 @@ def load(
             dtype=dtype,
             attn_implementation="sdpa",
             output_loading_info=True,
+            # Rounded weights cannot be moved afterwards.
+            **({} if quantization is None else {"quantization_config": quantization, "device_map": {"": device}}),
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -151,5 +157,6 @@ def load(
         # The library would go on with random values there.
         missing = sorted(report["missing_keys"])
         raise InputError(f"model={path}: its weights lack {len(missing)} tensors, for example {missing[0]}.")
-    model.to(device)  # type: ignore[arg-type]
+    if quantization is None:
+        model.to(device)  # type: ignore[arg-type]
     return model.eval(), tokenizer

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.draws import uniforms
+from agents.policies import session
 from agents.policies.sampling import draw_tokens
 from agents.policies.transformers import Sampling, TransformersPolicy, load
 from agents.rollout import rollout
@@ -18,6 +19,7 @@ from agents.rows import row
 from agents.types import Episode, EpisodeKey, Format, StopReason
 from envs.errors import InputError
 from envs.types import Info
+from envs.worlds import LocalWorlds
 from tests.agents.models import Corridor, byte_tokenizer, model
 
 KINDS = ["qwen3", "qwen2", "llama"]
@@ -95,6 +97,44 @@ def test_replies_that_end_early_leave_the_others_alone() -> None:
     same(rollout(lambda: Corridor(3), played, keys(2), batch=1), episodes[:2])
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_results_do_not_depend_on_how_many_are_heard_at_a_time(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = policy(tokens=20)
+    expected = rollout(Corridor, played, keys(24), batch=16)
+    monkeypatch.setattr(session, "_SHARE_HEARD", share)
+    same(rollout(Corridor, played, keys(24), batch=16), expected)
+
+
+def test_nobody_waits_for_the_longest_reply() -> None:
+    """Those who have spoken are asked again, and heard again, while others are in the midst of the same reply."""
+    played = policy(tokens=60)
+    # Of about eight tokens, and now and then of many more.
+    played.dialogue.stops = frozenset(range(0, 420, 8))
+    running = played.open(keys(16), LocalWorlds(Corridor))
+    info = Info(admissible_commands=[], anchor="", won=False, goal="", task="", task_type="")
+    running.ask(range(16), ["You see a door ."] * 16, [info] * 16)
+    turns = dict.fromkeys(range(16), 0)
+    while 0 in turns.values() and max(turns.values()) < 4:
+        heard = running.listen()
+        assert 0 < len(heard) < 16
+        for each in heard:
+            turns[each] += 1
+        running.ask(list(heard), ["Nothing happens ."] * len(heard), [info] * len(heard))
+    assert max(turns.values()) >= 2 + min(turns.values())
+
+
+def test_asking_all_and_hearing_all_is_what_reply_does() -> None:
+    played = policy(tokens=20)
+    info = Info(admissible_commands=[], anchor="", won=False, goal="", task="", task_type="")
+    asked = (range(8), ["You see a door ."] * 8, [info] * 8)
+    expected = played.open(keys(8), LocalWorlds(Corridor)).reply(*asked)
+    running, heard = played.open(keys(8), LocalWorlds(Corridor)), {}
+    running.ask(*asked)
+    while len(heard) < 8:
+        heard |= running.listen()
+    assert [heard[each].tokens for each in range(8)] == [reply.tokens for reply in expected]
+
+
 def test_turns_hold_the_text_of_their_tokens() -> None:
     played = policy()
     tokenizer = byte_tokenizer()
@@ -121,8 +161,18 @@ def test_an_episode_that_outgrows_the_context_ends() -> None:
 
 
 def test_a_first_prompt_beyond_the_context_ends_the_episode_without_turns() -> None:
-    episodes = rollout(Corridor, policy(max_context=12), keys(2))
-    assert [(episode.stop, episode.turns) for episode in episodes] == [(StopReason.CONTEXT, [])] * 2
+    """Where others fit: a task too long is no reason to lose a run, and counted."""
+    lengths = [len(episode.turns[0].prompt_tokens) for episode in rollout(Corridor, policy(), keys(5))]
+    limit = sorted(lengths)[2] + 9
+    episodes = rollout(Corridor, policy(max_context=limit), keys(5))
+    assert 0 < sum(length + 9 > limit for length in lengths) < 5
+    for length, episode in zip(lengths, episodes, strict=True):
+        assert (episode.stop is StopReason.CONTEXT and not episode.turns) == (length + 9 > limit)
+
+
+def test_first_prompts_none_of_which_fits_are_said_at_once() -> None:
+    with pytest.raises(InputError, match=r"the shortest has \d+ tokens, and of a context of 12 a reply takes up to 9"):
+        rollout(Corridor, policy(max_context=12), keys(2))
 
 
 def test_the_models_own_limit_holds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import resource
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_an_unknown_key(command: str):
 )
 def test_bad_input(command: str, word: str, line: str):
     assert line in refused_at_once(command, word)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_a_sampler_that_is_not_installed():
+    said = refused_at_once("training.run", "sampler=vllm")
+    assert "sampler=vllm needs vLLM, which is not installed: pip install 'keystone-rl[vllm]'" in said
+
+
+def test_an_address_that_is_none():
+    said = refused_at_once("training.run", "sampler=vllm", "vllm.url=localhost")
+    assert "vllm.url=localhost is no address; write http://host:port" in said
+    said = refused_at_once("training.run", "vllm.url=http://localhost:8000")
+    assert "is read with sampler=vllm only" in said
 
 
 @pytest.mark.parametrize("words", [["envs.list"], ["envs.play", "--help"], ["envs.play", "player=oracle"]])

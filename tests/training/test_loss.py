@@ -15,7 +15,7 @@ from tests.agents.models import model
 from tests.training.rows import CPU, backward, near_the_model, random_rows, weigh
 from training.batches import micro_batches
 from training.logprobs import sampled_logprobs
-from training.loss import AGGREGATIONS, LossConfig, correct_mismatch, k3, policy_loss, token_weights
+from training.loss import AGGREGATIONS, LossConfig, k3, policy_loss, token_weights
 
 EVERYTHING = LossConfig(beta=0.1, entropy_bonus=0.02)
 
@@ -52,6 +52,27 @@ def test_the_clip_distances_are_apart():
     assert one(1.50, 1.0, config)[0] == pytest.approx(-1.3)
     assert one(0.50, -1.0, config)[0] == pytest.approx(0.9)
     assert one(0.95, -1.0, config)[0] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "derivative"),
+    [(2.9, -2.0, 5.8, 5.8), (4.0, -2.0, 6.0, 0.0), (0.5, -2.0, 1.6, 0.0), (4.0, 2.0, -2.4, 0.0), (1.0, 2.0, -2.0, -2)],
+)
+def test_dual_clip(ratio: float, advantage: float, loss: float, derivative: float):
+    """Past c = 3 a negative advantage counts c times and pulls no more; nothing else changes."""
+    assert one(ratio, advantage, LossConfig(dual_clip=3.0))[:2] == (pytest.approx(loss), pytest.approx(derivative))
+
+
+@settings(deadline=None)
+@given(st.floats(0.01, 50), st.floats(-5, 5), st.floats(1.01, 10))
+def test_dual_clip_bounds_the_loss_of_a_token(ratio: float, advantage: float, most: float):
+    plain, bounded = one(ratio, advantage)[0], one(ratio, advantage, LossConfig(dual_clip=most))[0]
+    assert bounded == pytest.approx(min(plain, most * -advantage) if advantage < 0 else plain, rel=1e-4, abs=1e-6)
+
+
+def test_a_dual_clip_of_at_most_one_is_refused():
+    with pytest.raises(InputError, match="more than 1"):
+        LossConfig(dual_clip=1.0)
 
 
 def test_k3():
@@ -211,14 +232,6 @@ def test_the_output_head_is_left_as_it_was():
     (batch,) = micro_batches(random_rows(1), 1, CPU)
     sampled_logprobs(policy, batch, 1.0)
     assert torch.equal(policy(tokens).logits, before)
-
-
-def test_mismatch_weights_are_ratios_up_to_the_cap():
-    advantages = np.array([1.0, -2.0, 3.0], dtype=np.float32)
-    sampler = np.log(np.array([0.5, 0.5, 0.1], dtype=np.float32))
-    trainer = np.log(np.array([0.5, 0.25, 0.9], dtype=np.float32))
-    np.testing.assert_allclose(correct_mismatch(advantages, trainer, sampler, 2.0), [1.0, -1.0, 6.0], rtol=1e-6)
-    np.testing.assert_array_equal(correct_mismatch(advantages, trainer, sampler, 0.0), advantages)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 1000))

@@ -33,6 +33,9 @@ SMALL = [
         "train.full_learning_rate=1e-3",
         "train.beta=0",
         "selectors=auto",
+        # The model's whole context is no longer than the longest reply that is allowed by default.
+        "model.max_reply_tokens=4",
+        "temperatures=[1]",
     ),
 ]
 

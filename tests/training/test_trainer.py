@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,15 +302,18 @@ def test_warming_up_counts_updates_also_across_a_resumed_run():
             return super().training_step(*inputs, **options)
 
     reports: list[IterationReport] = []
+    states: list[dict[str, torch.Tensor]] = []
+
+    def note(report: IterationReport) -> None:
+        reports.append(report)
+        states.append(made.master_optimizer.export())
+
     for start in (0, 1):
         made = trainer(
-            model(),
-            iterations=3,
-            start_iteration=start,
-            warmup_steps=4,
-            learning_rate=1.0,
-            on_iteration=reports.append,
+            model(), iterations=3, start_iteration=start, warmup_steps=4, learning_rate=1.0, on_iteration=note
         )
+        if start:
+            made.master_optimizer.restore(states[0])
         made.__class__ = Watched
         made.train()
     expected = [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1.0, 1.0]
@@ -440,12 +444,15 @@ class Doubting(TransformersPolicy):
 
     def open(self, keys: Any, players: Any) -> Any:
         session = super().open(keys, players)
-        reply = session.reply
+        listen = session.listen
 
-        def doubt(*arguments: Any) -> list[Reply]:
-            return [said._replace(logprobs=[value - 0.1 for value in said.logprobs]) for said in reply(*arguments)]
+        def doubt() -> dict[int, Reply]:
+            heard = listen()
+            return {
+                row: said._replace(logprobs=[value - 0.1 for value in said.logprobs]) for row, said in heard.items()
+            }
 
-        session.reply = doubt  # type: ignore[method-assign]
+        session.listen = doubt  # type: ignore[method-assign]
         return session
 
 
@@ -536,17 +543,22 @@ def test_nothing_is_kept_where_one_pass_reads_it():
     assert trainer(model(), "1", epochs=2).prefix is not None
 
 
-def test_epochs_deal_the_rows_alike_and_count_their_updates():
-    kept = trainer(model(), "1", epochs=3, iterations=1)
-    seen = []
-    original = kept._prepare_inputs
+def watched_rows(training: GroupTrainer) -> list[list[int]]:
+    """A list that fills with the rows of every update, by identity, as the trainer makes them."""
+    seen, original = list[list[int]](), training._prepare_inputs
 
     def noted(inputs: dict[str, Any]) -> dict[str, Any]:
         prepared = original(inputs)
         seen.append([id(row) for row in prepared["rows"]])
         return prepared
 
-    kept._prepare_inputs = noted
+    training._prepare_inputs = noted
+    return seen
+
+
+def test_epochs_deal_the_rows_alike_and_count_their_updates():
+    kept = trainer(model(), "1", epochs=3, iterations=1)
+    seen = watched_rows(kept)
     kept.train()
     assert kept.state.global_step == len(seen) == 6
     assert seen[:2] == seen[2:4] == seen[4:]
@@ -555,9 +567,58 @@ def test_epochs_deal_the_rows_alike_and_count_their_updates():
         trainer(model(), "1", epochs=0)
 
 
+@pytest.mark.parametrize(("rows", "shares"), [(3, [3, 3, 2]), (8, [8]), (100, [8]), (1, [1] * 8), (5, [4, 4])])
+def test_updates_of_at_most_so_many_rows(rows: int, shares: list[int]):
+    """Eight episodes an iteration are dealt into as few updates as the limit allows, in every epoch alike."""
+    reports = list[IterationReport]()
+    # Seven updates would not divide them, and are not asked for.
+    training = trainer(model(), update_rows=rows, updates=7, epochs=2, on_iteration=reports.append)
+    seen = watched_rows(training)
+    training.train()
+    assert [report.iteration for report in reports] == [0, 1]
+    assert [report.metrics["updates"] for report in reports] == [2 * len(shares)] * 2
+    assert [len(share) for share in seen] == shares * 4
+    first = [row for share in seen[: len(shares)] for row in share]
+    assert sorted(first) == sorted(id(row) for row in reports[0].collected.rows)
+    assert training.state.global_step == 4 * len(shares) == training.master_optimizer.updates_made
+
+
+def test_a_number_of_updates_that_varies_with_the_rows(tmp_path: Path):
+    """Where each turn is a row, iterations make different numbers of updates; resumed they make the same."""
+
+    def made(policy: PreTrainedModel, start: int, reports: list[IterationReport]) -> GroupTrainer:
+        args = GroupConfig(
+            **{"iterations": 3, "start_iteration": start, "tasks": 2, "group_size": 4, "update_rows": 3},
+            **{"learning_rate": 1e-2, "max_reply_tokens": 4, "seed": 3, "use_cpu": True, "context": "window:1"},
+            **{"warmup_steps": 9},
+        )
+
+        def note(report: IterationReport) -> None:
+            reports.append(report)
+            checkpoint.save(tmp_path / f"{start}-{report.iteration}", training.master_optimizer.export(), {})
+
+        world = partial(Guess, max_turns=6)
+        training = GroupTrainer(
+            policy, world, args, target=target_of("1"), processing_class=byte_tokenizer(), on_iteration=note
+        )
+        return training
+
+    straight, whole, rest = model(), list[IterationReport](), list[IterationReport]()
+    made(straight, 0, whole).train()
+    updates = [report.metrics["updates"] for report in whole]
+    assert updates == [-(-len(report.collected.rows) // 3) for report in whole]
+    assert len(set(updates)) > 1
+    resumed = model()
+    second = made(resumed, 1, rest)
+    second.master_optimizer.restore(checkpoint.load(tmp_path / "0-0")[0])
+    second.train()
+    assert contents(resumed) == contents(straight)
+    assert [report.metrics for report in rest] == [report.metrics for report in whole[1:]]
+
+
 def test_prompts_of_their_own_train_on_every_turn():
     """With a window each turn is a row, and an update takes its share of all rows."""
-    policy, reports, shares = model(), list[IterationReport](), list[int]()
+    policy, reports = model(), list[IterationReport]()
     args = GroupConfig(
         **{"iterations": 2, "tasks": 2, "group_size": 4, "updates": 2, "learning_rate": 1e-2, "max_reply_tokens": 4},
         **{"seed": 3, "use_cpu": True, "context": "window:1"},
@@ -565,15 +626,9 @@ def test_prompts_of_their_own_train_on_every_turn():
     training = GroupTrainer(
         policy, Guess, args, target=target_of("1"), processing_class=byte_tokenizer(), on_iteration=reports.append
     )
-    original = training._prepare_inputs
-
-    def noted(inputs: dict[str, Any]) -> dict[str, Any]:
-        prepared = original(inputs)
-        shares.append(len(prepared["rows"]))
-        return prepared
-
-    training._prepare_inputs = noted
+    seen = watched_rows(training)
     training.train()
+    shares = [len(rows) for rows in seen]
     turns = [sum(len(episode.turns) for episode in report.collected.episodes) for report in reports]
     assert [len(report.collected.rows) for report in reports] == turns
     assert [sum(shares[:2]), sum(shares[2:])] == turns
