@@ -6,6 +6,7 @@ What can be wrong with the names is found here without importing torch, so that 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,11 @@ def choose_dtype(dtype: str, path: str) -> torch.dtype:
 
 
 def quiet() -> None:
-    """Keeps the libraries below from reporting their use and from drawing bars of their own."""
+    """Keeps the libraries below from reporting their use, from drawing bars and from advertising packages."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ[name] = "1"
+    # PEFT imports bitsandbytes wherever it is installed, and that says which faster kernels it could not download.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     import transformers
 
     transformers.logging.disable_progress_bar()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.dialogue import Dialogue
 from agents.draws import stream_seed
@@ -33,7 +33,7 @@ from training.demonstrations import Noise, Step, demonstrations, texts, tokenize
 from training.vocabulary import build_tokenizer
 
 if TYPE_CHECKING:
-    from training.warmstart import ShapeConfig, WarmstartConfig
+    from training.warmstart import WarmstartConfig
 
 CHUNK = 256
 """Demonstrations that are made at a time, and sorted by length among themselves."""
@@ -141,27 +141,6 @@ def tokenizer_of(config: WarmstartConfig, source: Source) -> PreTrainedTokenizer
         max_length=config.shape.context,
         digits=source.env.free_text,
     )
-
-
-def build_model(shape: ShapeConfig, vocabulary: int, end: int, pad: int) -> PreTrainedModel:
-    """A Qwen3 causal language model with random float32 weights and a tied head."""
-    config = Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.mlp,
-        num_hidden_layers=shape.blocks,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_value_heads,
-        head_dim=shape.head_width,
-        max_position_embeddings=shape.context,
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        eos_token_id=end,
-        pad_token_id=pad,
-        bos_token_id=None,
-        dtype="float32",
-    )
-    return Qwen3ForCausalLM(config)
 
 
 class Schedule:

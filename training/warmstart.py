@@ -1,8 +1,8 @@
 """`python -m training.warmstart env=NAME`: a small policy cloned from a world's own player, from scratch.
 
-Makes a tokenizer from the demonstrations' text, then trains a Qwen3 architecture on them until it wins as many tasks as
-is asked for, or the time or the number of updates is used up, and writes an ordinary model folder. Without out= it goes
-into the cache, where `model=warm` finds it.
+Makes a tokenizer from the demonstrations' text, then trains a small Qwen3 (or Qwen2, or Llama) on them until it wins as
+many tasks as is asked for, or the time or the number of updates is used up, and writes an ordinary model folder.
+Without out= it goes into the cache, where `model=warm` finds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from agents.models import quiet
 from agents.starts import is_made, start_folder, warmstart_command, written
@@ -29,6 +29,7 @@ from envs.registry import config_class, env_class, environment_key, make_from, o
 class ShapeConfig:
     """Shape of the model that is made."""
 
+    family: Literal["qwen3", "qwen2", "llama"] = key("qwen3", "the model's architecture")
     blocks: int = key(8, "transformer blocks", unit="blocks", minimum=1)
     hidden: int = key(96, "width of the residual stream", minimum=8)
     mlp: int = key(192, "width of the feed-forward layer", minimum=8)
@@ -171,7 +172,8 @@ def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
     import torch
 
     from envs.screen import Screen
-    from training.cloning import Source, build_model, clone, tokenizer_of
+    from training.architectures import build_model
+    from training.cloning import Source, clone, tokenizer_of
 
     quiet()
     torch.manual_seed(config.seed)
@@ -185,7 +187,8 @@ def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
         tokenizer = tokenizer_of(config, source)
         model = build_model(config.shape, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
         count = sum(parameter.numel() for parameter in model.parameters())
-        screen.print(f"model: Qwen3, {config.shape.blocks} blocks, {count:,} parameters, {len(tokenizer)} tokens")
+        name, vocabulary = type(model).__name__, len(tokenizer)
+        screen.print(f"model: {name}, {config.shape.blocks} blocks, {count:,} parameters, {vocabulary} tokens")
         record = clone(config, source, model, tokenizer)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

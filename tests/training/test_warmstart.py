@@ -65,6 +65,13 @@ def test_it_says_how_it_was_made(folder: Path):
     assert words[-1] == "shape.head_width=8"
 
 
+def test_another_family_is_one_key(tmp_path: Path):
+    done = run(*ARGUMENTS, *SHAPE, "shape.family=llama", f"out={tmp_path / 'model'}")
+    assert done.returncode == 0, done.stderr
+    assert "model: LlamaForCausalLM, 2 blocks" in done.stdout
+    assert "shape.family=llama" in json.loads((tmp_path / "model" / "warmstart.json").read_text())["command"]
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path, tmp_path / "file"):

@@ -1,8 +1,8 @@
 """A program with a pool whose workers have children of their own: run by a test that then ends it in some way.
 
 Arguments: a folder that gets the numbers of the children, and how it goes on: "leave" ends, "wait" steps both worlds
-when it is told to, "thread" does the same with worlds started in a thread that has ended by then. It waits to be told so
-that whoever reads the first line has it alone: what a reader of lines has buffered is lost to `communicate`.
+when it is told to, "thread" does the same with worlds started in a thread that has ended by then. It waits to be told
+so that whoever reads the first line has it alone: what a reader of lines has buffered is lost to `communicate`.
 """
 
 from __future__ import annotations
