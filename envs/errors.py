@@ -18,6 +18,14 @@ class MissingExtraError(InputError, ImportError):
     """An optional dependency is needed and absent. The message carries its install line."""
 
 
+class StorageError(KeystoneError):
+    """A file cannot be written: a full disk, a read-only folder. What was written before is whole."""
+
+
+class ExhaustedError(KeystoneError):
+    """The machine has too little left of something to go on. What was written before is whole."""
+
+
 def shortened(text: str, most: int = 100) -> str:
     """Cuts a text that may be of any length, so that a message stays one readable line."""
     return text if len(text) <= most else f"{text[:most]}..."

@@ -36,9 +36,14 @@ class Screen:
         """Writes into the log only."""
         if self._log is None:
             return
-        with self._log.open("a", encoding="utf-8") as file:
-            console = Console(file=file, width=LOG_WIDTH, highlight=False, markup=False, color_system=None)
-            console.print(content, soft_wrap=isinstance(content, str))
+        try:
+            with self._log.open("a", encoding="utf-8") as file:
+                console = Console(file=file, width=LOG_WIDTH, highlight=False, markup=False, color_system=None)
+                console.print(content, soft_wrap=isinstance(content, str))
+        except OSError as error:
+            # Results are worth more than their log: whoever writes those says what is wrong with the disk.
+            path, self._log = self._log, None
+            self.console.print(f"{path} cannot be written ({error.strerror}); the log ends here.", soft_wrap=True)
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Bar]:

@@ -1,16 +1,35 @@
 """Reading and writing the files of one folder.
 
 Whole files are written aside and renamed, so that a reader never meets half of one. Line files are appended to, and a
-line that a kill cut off is left out.
+line that a kill cut off is left out. What the disk refuses is one line (`StorageError`), and nothing written before it
+is lost.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from envs.errors import InputError, StorageError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says against writing a file into one line.
+
+    Raises:
+        StorageError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 class Folder:
@@ -23,6 +42,25 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def claim(self) -> None:
+        """Makes this process the one that writes here, until it ends or the object goes.
+
+        Raises:
+            InputError: another process does already.
+        """
+        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            # A file system without locks protects nobody, but is no reason to refuse work.
+            if isinstance(error, BlockingIOError):
+                raise InputError(
+                    f"another process is writing {self.path}. Wait until it has ended, or choose another folder."
+                ) from None
+            return
+        weakref.finalize(self, os.close, handle)
+
     def __truediv__(self, name: str) -> Path:
         """The path of a file in the folder."""
         return self.path / name
@@ -34,8 +72,14 @@ class Folder:
     def write_text(self, name: str, content: str) -> None:
         """Writes a whole text file."""
         aside = self.path / f"{name}.part"
-        aside.write_text(content, encoding="utf-8")
-        os.replace(aside, self.path / name)
+        with writing(self.path / name):
+            try:
+                aside.write_text(content, encoding="utf-8")
+                os.replace(aside, self.path / name)
+            except OSError:
+                with suppress(OSError):
+                    aside.unlink()
+                raise
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401
         """Reads a JSON file; None if it is not there."""
@@ -44,7 +88,7 @@ class Folder:
 
     def append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Appends rows to a line file."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
+        with writing(self.path / name), (self.path / name).open("a", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
 

@@ -1,27 +1,48 @@
-"""Ctrl-C and SIGTERM: the first asks the run to stop in good order, the second ends it at once."""
+"""Ctrl-C and SIGTERM: the first asks the run to stop in good order, the second ends it at once.
+
+A machine that runs out of memory or disk asks too, before it takes the run down.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from envs.errors import KeystoneError
 
+EVERY = 1.0
+"""Seconds between two looks at memory and disk."""
+
 
 class StoppedError(KeystoneError):
-    """The user asked the run to stop, and everything so far is written."""
+    """The run was asked to stop, and everything so far is written."""
 
 
 class Stop:
-    """Whether a stop was asked for."""
+    """Whether a stop was asked for.
 
-    def __init__(self) -> None:
-        self.requested = False
+    Args:
+        shortage: says in a line what the machine lacks, nothing while all is well; it is asked now and then, wherever
+            the run looks whether to stop.
+
+    Attributes:
+        requested: whether it was.
+        reason: why, if no person asked for it.
+    """
+
+    def __init__(self, shortage: Callable[[], str] | None = None) -> None:
+        self.requested, self.reason = False, ""
+        self._shortage, self._looked = shortage, -EVERY
 
     def __call__(self) -> bool:
         """True once a stop was asked for."""
+        if self._shortage is not None and not self.requested and time.monotonic() - self._looked >= EVERY:
+            self._looked = time.monotonic()
+            self.reason = self._shortage()
+            self.requested = bool(self.reason)
         return self.requested
 
     def check(self) -> None:
@@ -30,8 +51,8 @@ class Stop:
         Raises:
             StoppedError: it was.
         """
-        if self.requested:
-            raise StoppedError
+        if self():
+            raise StoppedError(self.reason)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -42,7 +42,6 @@ from training.trainer import GroupTrainer, IterationReport
 
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
 CHECKPOINTS = "checkpoints"
-LATEST = "latest.safetensors"
 SAMPLED_GROUPS = 1
 
 
@@ -223,10 +222,9 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
     Raises:
         StoppedError: the user asked for a stop; the checkpoint of the last finished iteration is written.
     """
-    latest = arm_folder(run, arm) / LATEST
-    begun = current().agree(latest.is_file())
-    tensors, counters = checkpoint.load(latest) if begun else ({}, {"iterations": 0, "history": []})
-    start, history = int(counters["iterations"]), list(counters["history"])
+    kept = checkpoint.Checkpoints(arm_folder(run, arm), run.screen.print)
+    tensors, history = kept.latest()
+    start = saved = len(history)
     run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
     run.folder.keep(EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "training") or row["iteration"] < start)
     total = run.config.iterations * run.config.train.groups * run.config.train.group_size
@@ -238,13 +236,19 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
             run.stop.check()
             bar.advance(count)
 
+        def save() -> None:
+            nonlocal saved
+            if current().main and saved < len(history):
+                kept.save(trainer.master_optimizer.export(), history)
+                saved = len(history)
+
         def finish(report: IterationReport) -> bool:
             history.append(record(run, arm, report))
-            if current().main:
-                if keep is not None:
-                    keep(history, trainer.weights())
-                counted = {"iterations": report.iteration + 1, "history": history}
-                checkpoint.save(latest, trainer.master_optimizer.export(), counted)
+            if keep is not None and current().main:
+                keep(history, trainer.weights())
+            due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations
+            if run.stop() or due:
+                save()
             line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
             bar.note(line)
             run.screen.log(f"{arm}: {line}")
@@ -263,6 +267,10 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
             trainer.master_optimizer.restore(tensors)
         try:
             trainer.train()
+        except StoppedError:
+            # The rollout was cut short: the weights are those after the last whole iteration.
+            save()
+            raise
         finally:
             trainer.close()
     if len(history) < run.config.iterations:

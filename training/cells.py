@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agents.starts import locate
 from envs.config import load
 from envs.config_schema import key
+from envs.errors import ExhaustedError
 from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
 from training import selectors
@@ -101,6 +102,8 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
         with run.pool, run.stop.listening():
             row = _arm(run, cell) if cell.kind == "arm" else _pick(run, cell)
     except StoppedError:
+        if run.stop.reason:
+            raise ExhaustedError(f"stopped: {run.stop.reason}. The same command goes on.") from None
         raise KeyboardInterrupt from None
     shutil.rmtree(folder.path, ignore_errors=True)
     row["cost"] = {"seconds": time.perf_counter() - started} | row["cost"]

@@ -1,22 +1,104 @@
 """Checkpoints of an arm's training at iteration boundaries: masters, moments and counters, without pickle.
 
 Random draws are keyed by iteration, so no generator state belongs to a checkpoint. The tensors and the counters are one
-safetensors file, written aside and renamed: a checkpoint is there whole or not at all.
+safetensors file with a hash of both, written aside and renamed: a checkpoint is there whole or not at all, and bytes
+that have changed since are noticed. Of an arm's checkpoints the last two are kept, so that one can be lost, and the one
+after the best iterations.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from envs.errors import InputError
+from agents.deltas import fingerprint
+from envs.errors import InputError, StorageError
 from training.processes import current
+
+KEPT = 2
+"""The last checkpoints that are kept."""
+BEST_OVER = 5
+"""Iterations whose mean success says how good a checkpoint is."""
+_NAME = "iteration-{:05d}.safetensors"
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one arm.
+
+    Attributes:
+        folder: where they are.
+        say: is told, in a line, of a checkpoint that cannot be used.
+    """
+
+    folder: Path
+    say: Callable[[str], None] = lambda line: None
+
+    def save(self, tensors: Mapping[str, torch.Tensor], history: list[Any]) -> None:
+        """Writes the checkpoint after the iterations of a history, and removes those that are no longer kept.
+
+        Raises:
+            StorageError: it cannot be written; the earlier ones are there.
+        """
+        if not current().main:
+            return
+        counters = {"iterations": len(history), "history": history, "worth": _worth(history)}
+        save(self.folder / _NAME.format(len(history)), tensors, counters)
+        files = self._files()
+        best = max(reversed(files), key=_worth_of, default=None)
+        for file in files[:-KEPT]:
+            if file != best:
+                file.unlink()
+
+    def latest(self) -> tuple[Tensors, list[Any]]:
+        """Reads the last checkpoint that is whole; of several processes one reads it for all.
+
+        Returns:
+            Its tensors and the history so far; ({}, []) if there is none.
+        """
+        tensors: Tensors = {}
+
+        def read() -> list[Any]:
+            for file in reversed(self._files()):
+                try:
+                    found, counters = _read(file)
+                except InputError as error:
+                    self.say(f"{error} The one before is used, or the arm begins again.")
+                    continue
+                tensors.update(found)
+                return list(counters["history"])
+            return []
+
+        history = current().first(read)
+        return current().tensors(tensors), history
+
+    def _files(self) -> list[Path]:
+        return sorted(file for file in self.folder.glob("iteration-*.safetensors") if re.search(r"-\d+\.", file.name))
+
+
+def _worth(history: list[Any]) -> float:
+    """Mean success of the last iterations' episodes."""
+    return fmean(row["success"] for row in history[-BEST_OVER:]) if history else 0.0
+
+
+def _worth_of(file: Path) -> float:
+    try:
+        with safe_open(str(file), framework="pt") as content:
+            return float(json.loads((content.metadata() or {})["counters"])["worth"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return -1.0
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], counters: Mapping[str, Any]) -> None:
@@ -26,22 +108,30 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], counters: Mapping[str,
         path: the file.
         tensors: what `MasterAdamW.export` gave, or any named tensors.
         counters: JSON-able values.
+
+    Raises:
+        StorageError: it cannot be written.
     """
     if not current().main:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    save_file(dict(tensors), str(aside), metadata={"counters": json.dumps(dict(counters), sort_keys=True)})
-    aside.replace(path)
+    aside, counted = path.with_name(path.name + ".part"), json.dumps(dict(counters), sort_keys=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(dict(tensors), str(aside), metadata={"counters": counted, "sha256": _hash(tensors, counted)})
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise StorageError(f"cannot write the checkpoint {path}: {error}.") from error
 
 
-def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """Reads a checkpoint; of several processes one reads it for all.
 
     Raises:
-        InputError: the file is cut or is no checkpoint.
+        InputError: the file is cut, changed or no checkpoint.
     """
-    tensors: dict[str, torch.Tensor] = {}
+    tensors: Tensors = {}
 
     def read() -> dict[str, Any]:
         found, counters = _read(path)
@@ -52,12 +142,20 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return current().tensors(tensors), counters
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            counters = json.loads((file.metadata() or {})["counters"])
-            return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"the checkpoint {path} cannot be read ({error}). Delete it to start that arm again."
-        ) from error
+            metadata = file.metadata() or {}
+            tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        counted, written = metadata["counters"], metadata["sha256"]
+        if _hash(tensors, counted) != written:
+            raise InputError(f"the checkpoint {path} has changed since it was written.")
+        return tensors, dict(json.loads(counted))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the checkpoint {path} cannot be read ({error}).") from error
+
+
+def _hash(tensors: Mapping[str, torch.Tensor], counted: str) -> str:
+    return hashlib.sha256(f"{fingerprint(tensors)} {counted}".encode()).hexdigest()

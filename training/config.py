@@ -16,6 +16,7 @@ from agents.samplers import VllmConfig
 from envs.config_schema import Group, group, key
 from envs.pool import PoolConfig
 from envs.registry import environment_key
+from evals.reserve import ReserveConfig
 from training import advantages
 
 
@@ -140,5 +141,9 @@ class RunConfig:
     out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
     resume: str = key("", "a run folder to continue")
     train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint_every: int = key(
+        1, "write a checkpoint after so many iterations; a run that is stopped writes one in any case", minimum=1
+    )
     pool: PoolConfig = field(default_factory=PoolConfig)
+    reserve: ReserveConfig = field(default_factory=ReserveConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)

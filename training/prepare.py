@@ -268,4 +268,5 @@ def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = 
     tasks = (inputs.panel, inputs.tuning, inputs.probe)
     sampler = open_sampler(model, config.vllm) if config.sampler == "vllm" else None
     envs = (train_env, panel_env, pool)
-    return Run(config, folder, screen, Stop(), model, tokenizer, base_sha256, *envs, *tasks, sampler)
+    stop = Stop(lambda: config.reserve.shortage(folder.path))
+    return Run(config, folder, screen, stop, model, tokenizer, base_sha256, *envs, *tasks, sampler)

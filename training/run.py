@@ -15,14 +15,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.command import launched, run_command
 from envs.config import load, save
 from envs.errors import InputError
 from training.config import RunConfig
+from training.endings import told
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
 from training.processes import OtherProcessError, Processes, asked_to_shard, joined
+
+if TYPE_CHECKING:
+    from training.arms import Run
 
 RUNS = Path("runs")
 
@@ -55,19 +60,26 @@ def work(config: RunConfig, inputs: Inputs, processes: Processes) -> int:
     if not config.resume:
         processes.first(lambda: begin(config, path))
     folder = RunFolder(path)
-    run = open_run(inputs, loaded, folder)
+    processes.first(folder.claim)
+    with told(path):
+        return play(open_run(inputs, loaded, folder), inputs, processes)
+
+
+def play(run: Run, inputs: Inputs, processes: Processes) -> int:
+    """Executes the job of an opened run; returns the exit code."""
     from evals.stopping import StoppedError
     from training.job import execute
 
     run.screen.print("configuration: " + summary_line(inputs.config))
     if processes.main:
-        run.screen.log((folder / CONFIG).read_text(encoding="utf-8"))
+        run.screen.log((run.folder / CONFIG).read_text(encoding="utf-8"))
     with run.stop.listening(), run.pool:
         try:
             execute(run, inputs.data)
         except StoppedError:
-            run.screen.print(f"stopped. Go on with: python -m training.run resume={folder.path}")
-            return 130
+            why = f": {run.stop.reason}" if run.stop.reason else ""
+            run.screen.print(f"stopped{why}. Go on with: python -m training.run resume={run.folder.path}")
+            return 1 if why else 130
         except OtherProcessError:
             return 1
     return 0

@@ -30,6 +30,7 @@ from envs.config import load, save
 from envs.errors import InputError
 from evals import study
 from evals.folder import Folder
+from evals.reserve import ReserveConfig
 from evals.studies import BASE, CELLS, FULL
 from training import selectors
 from training.cells import Cell, SweepConfig, compute, cost_of
@@ -254,7 +255,8 @@ def portable(config: SweepConfig) -> SweepConfig:
     # What is trained may be extended; what every cell shares may not change.
     asked: dict[str, Any] = {"layers": "", "seeds": "", "full": True, "lora": "", "selectors": "", "rates": ""}
     where: dict[str, Any] = {"out": "", "jobs": 1, "executor": "local", "plan": False, "panel_data": ""}
-    return replace(config, env=env, **asked, **where)
+    kept: dict[str, Any] = {"checkpoint_every": 1, "reserve": ReserveConfig()}
+    return replace(config, env=env, **asked, **where, **kept)
 
 
 if __name__ == "__main__":

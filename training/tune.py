@@ -21,7 +21,7 @@ from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key
-from envs.errors import InputError
+from envs.errors import ExhaustedError, InputError
 from training import selectors
 from training.config import RunConfig
 from training.executors import run_cells
@@ -142,6 +142,8 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
             try:
                 history = train(run, cell.target, target)["history"]
             except StoppedError:
+                if run.stop.reason:
+                    raise ExhaustedError(f"stopped: {run.stop.reason}. The same command goes on.") from None
                 raise KeyboardInterrupt from None
         best, tuned = tune(run, cell.target)
     return {

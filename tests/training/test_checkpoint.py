@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from envs.errors import InputError
+from envs.errors import InputError, StorageError
 from training import checkpoint
+from training.checkpoint import Checkpoints
 
 TENSORS = {"master/a": torch.arange(6.0).reshape(2, 3), "step/a": torch.tensor(3.0)}
 
@@ -30,7 +31,7 @@ def test_a_cut_checkpoint_is_refused_in_one_line(tmp_path: Path, kept: int):
     path = tmp_path / "latest.safetensors"
     checkpoint.save(path, TENSORS, {"iterations": 1})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match="Delete it to start that arm again") as refusal:
+    with pytest.raises(InputError, match="cannot be read") as refusal:
         checkpoint.load(path)
     assert "\n" not in str(refusal.value)
 
@@ -40,3 +41,67 @@ def test_other_files_are_refused(tmp_path: Path):
     for name in ("other", "nowhere"):
         with pytest.raises(InputError, match=f"{name} cannot be read"):
             checkpoint.load(tmp_path / name)
+
+
+def history(*successes: float) -> list[dict[str, float]]:
+    return [{"success": success} for success in successes]
+
+
+def test_changed_bytes_are_noticed(tmp_path: Path):
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, TENSORS, {"iterations": 1})
+    content = path.read_bytes()
+    found = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            tensors, counters = checkpoint.load(path)
+        except InputError:
+            found += 1
+        else:  # spaces that fill up the header, say
+            assert counters == {"iterations": 1}
+            assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
+    assert found > 0.7 * len(content)
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path: Path):
+    kept, said = Checkpoints(tmp_path / "arm"), list[float]()
+    for success in (0.1, 0.9, 0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2):
+        said.append(success)
+        kept.save(TENSORS, history(*said))
+    # After the second iteration the mean was 0.5, and so it was after the third.
+    assert sorted(file.name for file in kept.folder.iterdir()) == [
+        f"iteration-{number:05d}.safetensors" for number in (3, 8, 9)
+    ]
+    tensors, again = kept.latest()
+    assert again == history(*said)
+    assert torch.equal(tensors["master/a"], TENSORS["master/a"])
+
+
+def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path):
+    said: list[str] = []
+    kept = Checkpoints(tmp_path / "arm", said.append)
+    assert kept.latest() == ({}, [])
+    for count in (1, 2):
+        kept.save(TENSORS, history(*[0.5] * count))
+    files = sorted(kept.folder.iterdir())
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    assert len(kept.latest()[1]) == 1
+    assert len(said) == 1
+    assert "iteration-00002" in said[0]
+    files[0].write_bytes(b"")
+    assert kept.latest() == ({}, [])
+    # It goes on all the same.
+    kept.save(TENSORS, history(0.5))
+    assert len(kept.latest()[1]) == 1
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_the_earlier_one(tmp_path: Path):
+    kept = Checkpoints(tmp_path / "arm")
+    kept.save(TENSORS, history(0.5))
+    # A folder stands where the file would be written aside.
+    (kept.folder / "iteration-00002.safetensors.part").mkdir()
+    with pytest.raises(StorageError, match="cannot write the checkpoint") as refusal:
+        kept.save(TENSORS, history(0.5, 0.5))
+    assert "\n" not in str(refusal.value)
+    assert len(kept.latest()[1]) == 1

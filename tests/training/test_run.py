@@ -13,9 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -28,6 +27,7 @@ from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from tests.envs.alfworld import tiny
 from tests.training.guessing import write_model
+from tests.training.results import same
 from training.arms import train
 from training.card import CARD
 from training.config import RunConfig
@@ -133,31 +133,6 @@ def straight(shared: Path, words: list[str]) -> Path:
             assert done.stdout.startswith(f"run folder: {folder}\n")
             assert done.stdout.splitlines()[0] == (folder / LOG).read_text().splitlines()[0]
     return folder
-
-
-def without_cost(content: Any) -> Any:
-    """What equal runs must agree on."""
-    if isinstance(content, Mapping):
-        return {name: without_cost(value) for name, value in content.items() if name != "cost"}
-    return [without_cost(value) for value in content] if isinstance(content, list) else content
-
-
-def agreed(folder: Path) -> dict[str, Any]:
-    """All of a run's results, without times."""
-    return {
-        SUMMARY: without_cost(json.loads((folder / SUMMARY).read_text())),
-        LAYERS: without_cost(json.loads((folder / LAYERS).read_text())),
-        METRICS: [without_cost(row) for row in RunFolder(folder).rows(METRICS)],
-        EPISODES: [without_cost(row) for row in RunFolder(folder).rows(EPISODES)],
-        DELTA: (folder / DELTA).read_bytes(),
-        CONFIG: (folder / CONFIG).read_text(),
-    }
-
-
-def same(folder: Path, other: Path) -> None:
-    first, second = agreed(folder), agreed(other)
-    for name, content in first.items():
-        assert content == second[name], name
 
 
 def test_a_run_writes_every_file(straight: Path):

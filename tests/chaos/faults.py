@@ -1,0 +1,281 @@
+"""The faults: how each is provoked, what the user then sees, and what is lost.
+
+A fault is a function of a `Training` that provokes it, checks all that is promised and returns the line that the user
+sees. To add one, write it with `@fault(...)` here or in a module that `FAULTS` is filled from.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.folder import Folder
+from tests.chaos.jobs import ITERATIONS, Job, Training, trained
+from tests.training.results import same
+from training.folder import CONFIG, EPISODES, LOG, STATE, SUMMARY
+
+Provoke = Callable[[Training], str]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row of the table.
+
+    Attributes:
+        name: its function's name.
+        what: what happens.
+        lost: what is lost.
+        provoke: provokes it and returns the line that the user sees.
+    """
+
+    name: str
+    what: str
+    lost: str
+    provoke: Provoke
+
+
+FAULTS: dict[str, Fault] = {}
+REPLAYED = "the iteration under way, which is played again"
+
+
+def fault(what: str, lost: str) -> Callable[[Provoke], Provoke]:
+    """Adds a fault to the table."""
+
+    def add(provoke: Provoke) -> Provoke:
+        FAULTS[provoke.__name__] = Fault(provoke.__name__, what, lost, provoke)
+        return provoke
+
+    return add
+
+
+@fault("`kill -9` of the trainer", REPLAYED)
+def trainer_killed(training: Training) -> str:
+    folder = training.scratch / "killed"
+    job = training.start(folder)
+    job.until(lambda: trained(folder), "the first iteration is written")
+    job.send(signal.SIGKILL)
+    assert job.end() == -signal.SIGKILL
+    assert not (folder / SUMMARY).exists()
+    return training.finish(folder).line("run folder")
+
+
+@fault("the last checkpoint's bytes change", "the iterations since the one before, which are played again")
+def checkpoint_corrupted(training: Training) -> str:
+    folder = training.scratch / "corrupted"
+    job = training.start(folder)
+    job.until(lambda: trained(folder, iterations=3), "three iterations are written")
+    job.send(signal.SIGKILL)
+    job.end()
+    last = max((folder / "checkpoints/layer").glob("iteration-*.safetensors"))
+    content = bytearray(last.read_bytes())
+    content[-3] ^= 0x40
+    last.write_bytes(content)
+    return training.finish(folder).line("has changed since it was written")
+
+
+@fault("a second run in the folder of one that runs", "nothing")
+def two_runs(training: Training) -> str:
+    folder = training.scratch / "shared"
+    first = training.start(folder)
+    first.until(lambda: (folder / STATE).exists(), "the first run is under way")
+    second = training.resume(folder)
+    assert second.end() == 2
+    said = second.line("error")
+    assert first.end() == 0, first.said()
+    same(training.straight(), folder)
+    return said
+
+
+@fault("the clock jumps by years, to and fro", "nothing")
+def clock_jumps(training: Training) -> str:
+    folder, side = training.scratch / "clock", training.scratch / "sitecustomize"
+    side.mkdir(exist_ok=True)
+    (side / "sitecustomize.py").write_text(
+        "import random, time\n"
+        "_time = time.time\n"
+        "time.time = lambda: _time() + random.choice((-3e8, 0, 3e8))\n"
+        "time.time_ns = lambda: int(time.time() * 1e9)\n"
+    )
+    job = training.start(folder, variables={"PYTHONPATH": f"{side}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"})
+    assert job.end() == 0, job.said()
+    same(training.straight(), folder)
+    return job.line("report:")
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[bool]:
+    """A disk of its own for a folder, where mounting is allowed; says whether it is."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "keystone-chaos", str(folder)]
+    mounted = shutil.which("mount") is not None and subprocess.run(command, capture_output=True).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@fault("the disk is full", REPLAYED)
+def disk_full(training: Training) -> str:
+    disk = training.scratch / "disk"
+    with small_disk(disk, "200k") as mounted:
+        folder = disk / "run"
+        # Where nothing can be mounted, no file may grow beyond that.
+        limits = None if mounted else {resource.RLIMIT_FSIZE: 40_000}
+        job = training.start(folder, "reserve.disk=0", limits=limits)
+        assert job.end() == 1, job.said()
+        assert not (folder / SUMMARY).exists()
+        whole(folder)
+        if mounted:
+            subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        resumed = training.resume(folder)
+        assert resumed.end() == 0, resumed.said()
+        return job.line("error: cannot write")
+
+
+@fault("the disk is nearly full", REPLAYED)
+def disk_nearly_full(training: Training) -> str:
+    folder = training.scratch / "nearly"
+    job = training.start(folder, f"reserve.disk={2**40}")
+    assert job.end() == 1, job.said()
+    whole(folder)
+    return job.line("stopped: ")
+
+
+@fault("the folder becomes read-only", REPLAYED)
+def read_only(training: Training) -> str:
+    disk = training.scratch / "protected"
+    with small_disk(disk, "64m") as mounted:
+        folder = disk / "run"
+        job = training.start(folder, "reserve.disk=0")
+        job.until(lambda: trained(folder), "the first iteration is written")
+        if mounted:
+            job.send(signal.SIGSTOP)
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=False)
+            job.send(signal.SIGCONT)
+        else:
+            for path in (folder, folder / "checkpoints", folder / "checkpoints/layer"):
+                path.chmod(0o500)
+        assert job.end() == 1, job.said()
+        if mounted:
+            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        else:
+            for path in (folder, folder / "checkpoints", folder / "checkpoints/layer"):
+                path.chmod(0o700)
+        whole(folder)
+        resumed = training.resume(folder)
+        assert resumed.end() == 0, resumed.said()
+        return job.line("error: ")
+
+
+@fault("memory runs out (a limit on the address space)", REPLAYED)
+def memory_exhausted(training: Training) -> str:
+    folder = training.scratch / "memory"
+    job = training.start(folder)
+    job.until(lambda: trained(folder), "the first iteration is written")
+    used = _address_space(job)
+    resource.prlimit(job.process.pid, resource.RLIMIT_AS, (used, used))
+    code = job.end()
+    if code == 0:
+        # All that it needed was there already.
+        same(training.straight(), folder)
+        return job.line("report:")
+    assert code == 1, job.said()
+    training.finish(folder)
+    return job.line("error: out of memory")
+
+
+def _address_space(job: Job) -> int:
+    status = Path(f"/proc/{job.process.pid}/status").read_text()
+    return int(status.partition("VmSize:")[2].split()[0]) * 1024
+
+
+@fault("memory is nearly exhausted", REPLAYED)
+def memory_nearly_exhausted(training: Training) -> str:
+    folder = training.scratch / "scarce"
+    job = training.start(folder, f"reserve.memory={2**40}")
+    assert job.end() == 1, job.said()
+    whole(folder)
+    return job.line("stopped: ")
+
+
+PHASES = {
+    "the base policy's evaluation": "model:",
+    "the choice of the layer": "base: panel",
+    "the layer's training": "layer ",
+    "the full policy's training": "layer: panel",
+    "the comparison at equal cost": "full: panel",
+}
+
+
+def ctrl_c(training: Training, phase: str) -> str:
+    """Presses Ctrl-C in a phase and goes on."""
+    folder = training.scratch / f"stopped-{list(PHASES).index(phase)}"
+    job = training.start(folder)
+    log = folder / LOG
+    job.until(lambda: log.is_file() and f"\n{PHASES[phase]}" in log.read_text(), phase)
+    job.send(signal.SIGINT)
+    assert job.end() in (0, 130), job.said()
+    if (folder / SUMMARY).exists():
+        same(training.straight(), folder)
+        return job.line("report:")
+    said = job.line("stopped. Go on with")
+    training.finish(folder)
+    return said
+
+
+@fault("Ctrl-C, in every phase", REPLAYED)
+def ctrl_c_everywhere(training: Training) -> str:
+    said = [ctrl_c(training, phase) for phase in PHASES]
+    return said[0]
+
+
+def killed_at_random(training: Training, number: int, seconds: tuple[float, float]) -> bool:
+    """Kills a run at a random moment and goes on with it.
+
+    Args:
+        training: makes the runs.
+        number: keys the moment.
+        seconds: when a run makes its folder, and when it ends.
+
+    Returns:
+        Whether the kill came before the run's end.
+
+    Raises:
+        AssertionError: the result is another one.
+    """
+    folder = training.scratch / f"random-{number}"
+    job = training.start(folder)
+    moment = random.Random(number).uniform(*seconds)
+    try:
+        job.process.wait(moment)
+    except subprocess.TimeoutExpired:
+        job.send(signal.SIGKILL)
+        job.end()
+    killed = not (folder / SUMMARY).exists()
+    if not (folder / CONFIG).exists():
+        # Killed before there was anything to go on with: the same command begins.
+        again = training.start(folder)
+        assert again.end() == 0, again.said()
+        same(training.straight(), folder)
+    else:
+        training.finish(folder)
+    shutil.rmtree(folder)
+    return killed
+
+
+def whole(folder: Path) -> None:
+    """What a fault has left can be read to the last line that was finished."""
+    files = Folder(folder)
+    files.read_json(STATE)
+    rows = list(files.rows(EPISODES))
+    assert all({"task", "turns"} <= set(row) for row in rows)
+    assert len(list(files.rows("metrics.jsonl"))) <= 2 * ITERATIONS

@@ -1,0 +1,170 @@
+"""A command that runs while something is done to it, and the short run that most faults are tried on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from envs.installation import REPOSITORY
+from evals.folder import Folder
+from tests.training.guessing import write_model
+from tests.training.results import same
+from training.folder import METRICS
+
+PATIENCE = 300.0
+"""Seconds that anything may take before a fault counts as a hang."""
+ITERATIONS = 4
+BLOCKS = 3
+
+
+class Job:
+    """A command in a process of its own, with a session of its own.
+
+    Args:
+        module: what is run, for example `training.run`.
+        words: its arguments.
+        scratch: a folder for its output.
+        variables: environment variables beside this process's.
+        limits: resource limits, by number.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        words: Sequence[str],
+        scratch: Path,
+        variables: dict[str, str] | None = None,
+        limits: dict[int, int] | None = None,
+    ) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        number = len(list(scratch.glob("*.out")))
+        self._out, self._err = scratch / f"{number}.out", scratch / f"{number}.err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *words],
+                cwd=REPOSITORY,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})},
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=partial(_limit, limits) if limits else None,
+            )
+
+    def until(self, happened: Callable[[], bool], what: str) -> None:
+        """Waits for something, as long as the command runs; fails if it never happens."""
+        limit = time.monotonic() + PATIENCE
+        while not happened():
+            assert self.process.poll() is None, f"it ended before {what}: {self.said()}"
+            assert time.monotonic() < limit, f"never: {what}"
+            time.sleep(0.002)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, if the command still runs."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def children(self, name: str = "") -> list[psutil.Process]:
+        """Its descendants whose command line has a word in it."""
+        try:
+            found = psutil.Process(self.process.pid).children(recursive=True)
+            return [child for child in found if name in " ".join(child.cmdline())]
+        except psutil.NoSuchProcess:
+            return []
+
+    def end(self) -> int:
+        """Waits for the end; the exit code.
+
+        Raises:
+            AssertionError: it does not end.
+        """
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise AssertionError(f"it hangs: {self.said()}") from None
+
+    def said(self) -> str:
+        """All that it has printed."""
+        return self._out.read_text() + self._err.read_text()
+
+    def line(self, part: str) -> str:
+        """The one line with these words in what it printed."""
+        found = [line for line in self.said().splitlines() if part in line]
+        assert found, f"nothing with {part!r} in: {self.said()}"
+        assert "Traceback" not in self.said(), self.said()
+        return found[-1].strip()
+
+
+def _limit(limits: dict[int, int]) -> None:
+    for number, value in limits.items():
+        resource.setrlimit(number, (value, value))
+
+
+class Training:
+    """Short training runs of one configuration, and one of them that nothing disturbed.
+
+    Args:
+        scratch: a folder for all of them.
+        words: keys beside those of the short run.
+    """
+
+    def __init__(self, scratch: Path, *words: str) -> None:
+        self.scratch = scratch
+        model = scratch / "model"
+        if not model.exists():
+            write_model(model, BLOCKS)
+        self.words = [
+            "env=tests.training.guessing:Guess",
+            f"model={model}",
+            "model.max_reply_tokens=4",
+            f"iterations={ITERATIONS}",
+            "budget=100",
+            "panel_tasks=8",
+            "tuning_tasks=4",
+            "train.groups=3",
+            "train.group_size=4",
+            "train.updates=2",
+            "train.learning_rate=1e-2",
+            "train.full_learning_rate=1e-3",
+            *words,
+        ]
+
+    def straight(self) -> Path:
+        """The folder of the run that nothing disturbed."""
+        folder = self.scratch / "straight"
+        if not folder.exists():
+            job = self.start(folder)
+            assert job.end() == 0, job.said()
+        return folder
+
+    def start(
+        self, folder: Path, *words: str, variables: dict[str, str] | None = None, limits: dict[int, int] | None = None
+    ) -> Job:
+        """Starts a run into a folder."""
+        given = [*self.words, *words, f"out={folder}"]
+        return Job("training.run", given, self.scratch / f"{folder.name}-said", variables, limits)
+
+    def resume(self, folder: Path, variables: dict[str, str] | None = None) -> Job:
+        """Goes on with a run."""
+        return Job("training.run", [f"resume={folder}"], self.scratch / f"{folder.name}-said", variables)
+
+    def finish(self, folder: Path) -> Job:
+        """Goes on with a run to its end, which must be that of the undisturbed one."""
+        job = self.resume(folder)
+        assert job.end() == 0, job.said()
+        same(self.straight(), folder)
+        return job
+
+
+def trained(folder: Path, arm: str = "layer", iterations: int = 1) -> bool:
+    """Whether a run has written so many iterations of an arm."""
+    return sum(row["arm"] == arm for row in Folder(folder).rows(METRICS)) >= iterations

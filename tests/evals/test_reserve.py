@@ -1,0 +1,69 @@
+"""Memory and disk are looked at, and too little of either asks the run to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from envs.errors import InputError, StorageError
+from evals import stopping
+from evals.folder import Folder
+from evals.reserve import ReserveConfig, free_memory
+from evals.stopping import Stop, StoppedError
+
+
+def test_enough_is_no_word(tmp_path: Path):
+    assert ReserveConfig().shortage(tmp_path) == ""
+    assert ReserveConfig(memory=0, disk=0).shortage(tmp_path) == ""
+
+
+def test_too_little_is_a_line(tmp_path: Path):
+    assert "of memory are left, and reserve.memory=1099511627776" in ReserveConfig(memory=2**40).shortage(tmp_path)
+    assert f"left on the disk of {tmp_path}" in ReserveConfig(disk=2**40).shortage(tmp_path)
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path: Path):
+    for name, content in (("memory.current", "900000"), ("memory.stat", "anon 1\ninactive_file 300000\n")):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_memory(tmp_path) == 400_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(tmp_path) == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+    assert free_memory(tmp_path / "nowhere") > 1_000_000
+
+
+def test_a_shortage_asks_to_stop_and_is_looked_for_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+
+    def shortage() -> str:
+        asked.append(1)
+        return "no room" if len(asked) == 2 else ""
+
+    stop = Stop(shortage)
+    stop.check()
+    stop.check()
+    assert len(asked) == 1
+    monkeypatch.setattr(stopping, "EVERY", 0.0)
+    with pytest.raises(StoppedError, match="no room"):
+        stop.check()
+    assert stop()
+    assert (len(asked), stop.reason) == (2, "no room")
+
+
+def test_one_process_writes_a_folder(tmp_path: Path):
+    first = Folder(tmp_path)
+    first.claim()
+    with pytest.raises(InputError, match="another process is writing"):
+        Folder(tmp_path).claim()
+    del first
+    Folder(tmp_path).claim()
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path):
+    folder = Folder(tmp_path / "file" / "below")
+    (tmp_path / "file").write_text("")
+    for write in (lambda: folder.write_json("a.json", {}), lambda: folder.append("b.jsonl", [{}])):
+        with pytest.raises(StorageError, match=r"cannot write .*: Not a directory"):
+            write()
