@@ -171,7 +171,8 @@ def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
     import torch
 
     from envs.screen import Screen
-    from training.cloning import Source, build_model, clone, tokenizer_of
+    from training.cloning import build_model, clone, tokenizer_of
+    from training.source import Source
 
     quiet()
     torch.manual_seed(config.seed)
