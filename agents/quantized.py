@@ -10,7 +10,8 @@ the base arm's score to say. The target's tensors are the model's own to the las
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,3 +64,17 @@ def stored_bytes(model: PreTrainedModel, frozen: str, kept: Sequence[str]) -> in
             for parameter in model.parameters()
         )
     )
+
+
+@contextmanager
+def taken_for_whole(model: PreTrainedModel) -> Iterator[None]:
+    """While it lasts, the model does not say that weights are rounded.
+
+    `transformers.Trainer` refuses rounded weights without asking whether they are what is trained.
+    """
+    whole: Any = model
+    rounded, whole.is_quantized = getattr(whole, "is_quantized", False), False
+    try:
+        yield
+    finally:
+        whole.is_quantized = rounded

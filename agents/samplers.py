@@ -20,6 +20,7 @@ class VllmConfig:
     url: str = key(
         "", "a vLLM server, http://host:port (the README says how it is started); by default in this process"
     )
+    seconds: float = key(600.0, "what a server's answer may take", unit="seconds", minimum=1)
     memory_share: float = key(
         0.3, "share of the GPU's memory that it may take in this process", minimum=0.01, maximum=1
     )

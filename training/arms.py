@@ -1,171 +1,31 @@
-"""One arm of a run: train a target from the base policy, choose its temperature, play the panel.
+"""One arm of a run: training a target from the base policy, with what is written and said after every iteration.
 
-All arms of a run start from the same weights and meet the same tasks with the same keyed draws. Every evaluation
-episode is written down turn by turn, with what it was played for.
+All arms of a run start from the same weights and meet the same tasks with the same keyed draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from agents import deltas
-from agents.policies.synced import ModelPolicy
-from agents.policies.transformers import Sampling, TransformersPolicy
-from agents.policies.vllm.policy import VllmPolicy
-from agents.policies.vllm.weights import SyncedWeights
-from agents.prompts import manner_of
-from agents.rollout import rollout
 from agents.targets import Target, parameters
-from agents.types import Episode
-from envs.pool import Pool
-from envs.registry import env_class
-from envs.screen import Screen
-from envs.types import TextEnv
-from evals.panels import Panel
-from evals.scoring import episode_row, panel_keys, score, wins
-from evals.stopping import Stop, StoppedError
-from training import advantages, checkpoint
+from envs.screen import Bar
+from evals.scoring import episode_row
+from evals.stopping import StoppedError
+from training import checkpoint
 from training.arguments import GroupConfig
-from training.collect import Estimator
-from training.config import RunConfig
-from training.folder import DELTA, EPISODES, METRICS, RunFolder
+from training.folder import DELTA, EPISODES, METRICS
 from training.loss import LossConfig
 from training.processes import current
-from training.shares import played
+from training.running import CHECKPOINTS, Run, arm_folder
 from training.trainer import GroupTrainer, IterationReport
 
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
-CHECKPOINTS = "checkpoints"
 SAMPLED_GROUPS = 1
-
-
-@dataclass
-class Run:
-    """What every stage of a run works with.
-
-    Attributes:
-        config: the run's configuration.
-        folder: its folder.
-        screen: prints.
-        stop: whether a stop was asked for.
-        model: the one model in memory.
-        tokenizer: its tokenizer.
-        base_sha256: the hash of its weights before training.
-        train_env: makes an environment of the training split.
-        panel_env: makes an environment of the evaluation split.
-        pool: plays their rollouts, if they are not played in this process.
-        panel: the evaluation tasks.
-        tuning: the tasks for choosing temperatures.
-        probe: the tasks that selectors probe with.
-        sampler: the weights of the engine that samples, where the model itself does not.
-    """
-
-    config: RunConfig
-    folder: RunFolder
-    screen: Screen
-    stop: Stop
-    model: Any
-    tokenizer: Any
-    base_sha256: str
-    train_env: Callable[[], TextEnv]
-    panel_env: Callable[[], TextEnv]
-    pool: Pool
-    panel: Panel
-    tuning: Panel
-    probe: Panel
-    sampler: SyncedWeights | None = None
-
-    def policy(self, temperature: float, name: str) -> ModelPolicy:
-        """The model as it is now, sampling at a temperature."""
-        sampling = Sampling(temperature, self.config.model.max_reply_tokens)
-        manner = manner_of(
-            env_class(self.config.env.name), self.config.model.context, thinking=self.config.model.thinking
-        )
-        if self.sampler is not None:
-            self.sampler.refresh()
-            return VllmPolicy(self.sampler, self.tokenizer, sampling, name=name, manner=manner)
-        return TransformersPolicy(self.model, self.tokenizer, sampling, name=name, manner=manner)
-
-    def check_stop(self) -> None:
-        """Ends the run here if a stop was asked for, in any process; all of them call this.
-
-        Raises:
-            StoppedError: it was.
-        """
-        current().share_of(self.stop.check)
-
-    def estimator(self) -> Estimator:
-        """The run's advantage estimator."""
-        train, algorithm = self.config.train, self.config.algorithm
-        return Estimator(advantages.find(algorithm.name), algorithm, train.success_reward, train.invalid_penalty)
-
-    def play(self, panel: Panel, temperature: float, title: str, *, arm: str, purpose: str | None) -> list[Episode]:
-        """Plays a panel with the present weights and writes its episodes down if they have a purpose.
-
-        Raises:
-            StoppedError: the user asked for a stop; an unfinished panel is no score.
-        """
-        make_env = self.train_env if panel is self.tuning else self.panel_env
-        with self.screen.bar(title, len(panel.tasks)) as bar:
-
-            def ended(episode: Episode) -> None:
-                bar.advance()
-
-            play = partial(rollout, make_env, self.policy(temperature, title), ended=ended, stop=self.stop)
-            episodes = played(current(), panel_keys(panel, self.config.seed), play, ended)
-            self.check_stop()
-            bar.note(f"success {score(episodes).success:.3f}")
-        if purpose is None:
-            return episodes
-        marks = {"arm": arm, "purpose": purpose, "temperature": temperature}
-        # A run that was killed before its state was written left them there already.
-        self.folder.keep(EPISODES, lambda row: any(row[name] != value for name, value in marks.items()))
-        self.folder.append(EPISODES, (episode_row(episode, **marks) for episode in episodes))
-        return episodes
-
-
-def evaluate(run: Run, arm: str) -> dict[str, Any]:
-    """Chooses the present policy's temperature on the tuning tasks and plays the panel at it.
-
-    Returns:
-        The arm's evaluation: temperature, tuning successes by temperature, and the panel's outcome by task.
-    """
-    best, tuned = tune(run, arm)
-    episodes = run.play(run.panel, best, f"{arm}: panel at temperature {best:g}", arm=arm, purpose="panel")
-    return outcome(episodes) | {"temperature": best, "tuning": tuned}
-
-
-def tune(run: Run, arm: str) -> tuple[float, dict[str, float]]:
-    """The present policy's best temperature on the tuning tasks, and its success at each (by name, for JSON).
-
-    Where there is but one to choose from nothing is played.
-    """
-    tuned, choices = dict[str, float](), run.config.temperatures
-    if len(choices) == 1:
-        return choices[0], tuned
-    for temperature in choices:
-        title = f"{arm}: tuning at temperature {temperature:g}"
-        episodes = run.play(run.tuning, temperature, title, arm=arm, purpose="tuning")
-        tuned[f"{temperature:g}"] = score(episodes).success
-    return max(choices, key=lambda temperature: tuned[f"{temperature:g}"]), tuned
-
-
-def outcome(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """What is kept of a played panel: wins by task in the panel's order and the figures of `evals.scoring.score`."""
-    summary = score(episodes)
-    return {
-        "wins": [int(won) for won in wins(episodes)],
-        "success": summary.success,
-        "interval": summary.interval.to_json(),
-        "mean_turns": summary.mean_turns,
-        "invalid_actions": summary.invalid_actions,
-    }
 
 
 def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
@@ -222,66 +82,90 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
     Raises:
         StoppedError: the user asked for a stop; the checkpoint of the last finished iteration is written.
     """
-    kept = checkpoint.Checkpoints(arm_folder(run, arm), run.screen.print)
-    tensors, history = kept.latest()
-    start = saved = len(history)
-    run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
-    run.folder.keep(EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "training") or row["iteration"] < start)
-    total = run.config.iterations * run.config.train.groups * run.config.train.group_size
-    with run.screen.bar(f"{arm}: training {target.name}", total) as bar:
-        bar.advance(start * run.config.train.groups * run.config.train.group_size)
+    return _Arm(run, arm, target, keep).train()
+
+
+class _Arm:
+    """One arm in training, from its checkpoint on if it has one."""
+
+    def __init__(self, run: Run, arm: str, target: Target, keep: Keep | None) -> None:
+        self._run, self._name, self._target, self._keep = run, arm, target, keep
+        self._checkpoints = checkpoint.Checkpoints(arm_folder(run, arm), run.screen.print)
+        self._tensors, self._history = self._checkpoints.latest()
+        self._start = self._saved = len(self._history)
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the end, or until a stop is asked for."""
+        run, arm, start = self._run, self._name, self._start
+        run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
+        run.folder.keep(
+            EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "training") or row["iteration"] < start
+        )
+        episodes = run.config.train.groups * run.config.train.group_size
+        with run.screen.bar(f"{arm}: training {self._target.name}", run.config.iterations * episodes) as bar:
+            bar.advance(start * episodes)
+            trainer = self._trainer(bar)
+            if self._tensors:
+                trainer.master_optimizer.restore(self._tensors)
+            try:
+                trainer.train()
+            except StoppedError:
+                # The rollout was cut short: the weights are those after the last whole iteration.
+                self._save(trainer)
+                raise
+            finally:
+                trainer.close()
+        if len(self._history) < run.config.iterations:
+            raise StoppedError
+        return {
+            "target": self._target.name,
+            "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
+            "sync_bytes": sum(p.numel() * p.element_size() for p in trainer.trained.values()),
+            "optimizer_bytes": trainer.master_optimizer.state_bytes(),
+            "history": self._history,
+        }
+
+    def _trainer(self, bar: Bar) -> GroupTrainer:
+        run = self._run
 
         def advance(count: int) -> None:
             # Nothing of an unfinished iteration is kept: a resumed run plays it again with the same draws.
             run.stop.check()
             bar.advance(count)
 
-        def save() -> None:
-            nonlocal saved
-            if current().main and saved < len(history):
-                kept.save(trainer.master_optimizer.export(), history)
-                saved = len(history)
-
         def finish(report: IterationReport) -> bool:
-            history.append(record(run, arm, report))
-            if keep is not None and current().main:
-                keep(history, trainer.weights())
-            due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations
-            if run.stop() or due:
-                save()
-            line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
-            bar.note(line)
-            run.screen.log(f"{arm}: {line}")
+            self._finish(report, trainer, bar)
             return run.stop.requested
 
         trainer = GroupTrainer(
             run.model,
             run.train_env,
-            group_config(run, target, start),
-            target=target,
-            policy=run.policy(run.config.train.temperature, arm),
+            group_config(run, self._target, self._start),
+            target=self._target,
+            policy=run.policy(run.config.train.temperature, self._name),
             on_iteration=finish,
             progress=advance,
         )
-        if tensors:
-            trainer.master_optimizer.restore(tensors)
-        try:
-            trainer.train()
-        except StoppedError:
-            # The rollout was cut short: the weights are those after the last whole iteration.
-            save()
-            raise
-        finally:
-            trainer.close()
-    if len(history) < run.config.iterations:
-        raise StoppedError
-    return {
-        "target": target.name,
-        "trained_parameters": sum(parameter.numel() for parameter in trainer.trained.values()),
-        "sync_bytes": sum(p.numel() * p.element_size() for p in trainer.trained.values()),
-        "optimizer_bytes": trainer.master_optimizer.state_bytes(),
-        "history": history,
-    }
+        return trainer
+
+    def _finish(self, report: IterationReport, trainer: GroupTrainer, bar: Bar) -> None:
+        """Writes down what an iteration gave."""
+        run, history = self._run, self._history
+        history.append(record(run, self._name, report))
+        if self._keep is not None and current().main:
+            self._keep(history, trainer.weights())
+        due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations
+        if run.stop() or due:
+            self._save(trainer)
+        line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
+        bar.note(line)
+        run.screen.log(f"{self._name}: {line}")
+
+    def _save(self, trainer: GroupTrainer) -> None:
+        """Writes a checkpoint of the finished iterations, if the last one has none yet."""
+        if current().main and self._saved < len(self._history):
+            self._checkpoints.save(trainer.master_optimizer.export(), self._history)
+            self._saved = len(self._history)
 
 
 def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
@@ -293,11 +177,6 @@ def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     )
     kept = ("sampled_tokens", "row_tokens", "success")
     return {name: report.metrics[name] for name in kept} | {"cost": report.cost}
-
-
-def arm_folder(run: Run, arm: str) -> Path:
-    """Where an arm's checkpoints are kept while the run lasts."""
-    return run.folder / CHECKPOINTS / arm
 
 
 def describe(report: IterationReport) -> str:

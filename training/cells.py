@@ -27,7 +27,7 @@ from training.prepare import block_count
 
 if TYPE_CHECKING:
     from evals.panels import Panel
-    from training.arms import Run
+    from training.running import Run
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
     from agents.targets import parse
     from evals.panels import choose
     from evals.scoring import play, wins
-    from training.arms import evaluate, train
+    from training.arms import train
+    from training.running import evaluate
 
     config = run.config
     assert isinstance(config, SweepConfig)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agents.policies.synced import SyncError
 from envs.errors import ExhaustedError, StorageError
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -23,6 +24,7 @@ def told(folder: Path) -> Iterator[None]:
 
     Raises:
         StorageError: something cannot be written.
+        SyncError: the engine that samples is gone, or has other weights.
         ExhaustedError: there was not enough memory.
         SystemExit: Ctrl-C, where nothing listens for it yet or a second time; with code 130.
     """
@@ -33,8 +35,8 @@ def told(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"stopped. Go on with: {command}", flush=True)
         raise SystemExit(130) from None
-    except StorageError as error:
-        raise StorageError(f"{error} {go_on}") from error
+    except (StorageError, SyncError) as error:
+        raise type(error)(f"{error} {go_on}") from error
     except OSError as error:
         if error.errno not in _STORAGE:
             raise

@@ -17,8 +17,8 @@ import torch
 
 from agents import deltas
 from training import checkpoint
-from training.arms import Run, arm_folder, outcome
 from training.processes import current
+from training.running import Run, arm_folder, outcome
 
 QUANTITIES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "tokens": lambda row: float(row["sampled_tokens"]),

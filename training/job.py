@@ -18,11 +18,12 @@ from agents.targets import Target, full, parameters, parse
 from envs.errors import InputError
 from evals.report import build
 from training import equal_cost, selection
-from training.arms import CHECKPOINTS, Keep, Run, evaluate, save_delta, train
+from training.arms import Keep, save_delta, train
 from training.card import CARD, model_card
 from training.floor import update_floor
 from training.folder import LAYERS, STATE, SUMMARY
 from training.processes import current
+from training.running import CHECKPOINTS, Run, evaluate
 from training.summary import sentences, summarize, table
 
 Stages = dict[str, Any]

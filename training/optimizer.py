@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from training.sharding import alike, whole
 
@@ -94,3 +95,15 @@ class MasterAdamW(torch.optim.AdamW):
                     key: value.clone() if key == "step" else alike(value.to(master.device, copy=True), master)
                     for key, value in state.items()
                 }
+
+
+def warmed_up(optimizer: MasterAdamW, warmup: int, wrapped: torch.optim.Optimizer | None = None) -> LambdaLR:
+    """A constant rate after a linear rise over so many updates, those before a restore included.
+
+    Args:
+        optimizer: the optimizer.
+        warmup: updates over which the rate rises.
+        wrapped: what the schedule sets the rates of, if that is another object around it.
+    """
+    before = optimizer.updates_made
+    return LambdaLR(wrapped or optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1)))

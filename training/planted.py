@@ -31,7 +31,7 @@ from training.prepare import check, load_model, make_start, open_run
 if TYPE_CHECKING:
     import torch
 
-    from training.arms import Run
+    from training.running import Run
 
 DEPTHS = 5
 TRIALS = 7

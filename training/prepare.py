@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from training.arms import Run
+    from training.running import Run
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def open_run(inputs: Inputs, loaded: Loaded, folder: RunFolder, *, echo: bool = 
     from envs.pool import Pool, place
     from envs.screen import Screen
     from evals.stopping import Stop
-    from training.arms import Run
+    from training.running import Run
 
     config, main = inputs.config, current().main
     screen = Screen(folder / LOG if main else None, echo=echo and main)

@@ -27,7 +27,7 @@ from training.prepare import Inputs, check, load_model, make_start, open_run
 from training.processes import OtherProcessError, Processes, asked_to_shard, joined
 
 if TYPE_CHECKING:
-    from training.arms import Run
+    from training.running import Run
 
 RUNS = Path("runs")
 

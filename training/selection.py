@@ -22,11 +22,12 @@ from agents.rows import Row
 from agents.targets import Target, parameters, parse
 from agents.types import EpisodeKey
 from training import checkpoint, selectors
-from training.arms import CHECKPOINTS, Run, train
+from training.arms import train
 from training.batches import TrainingRow
 from training.collect import collect
 from training.folder import RunFolder
 from training.processes import current
+from training.running import CHECKPOINTS, Run
 from training.selectors import Probe
 
 PROBE = -2

@@ -23,8 +23,8 @@ def summarize(facts: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, 
 
     Args:
         facts: env, model, algorithm, seed, data, panel, tuning_panel of the run, and under "update_floor" the floor.
-        stages: outcomes by stage: "base", "choice", "layer", "full", "equal"; those of arms as `arms.evaluate` and
-            `arms.train` return them, under "evaluation" and "training".
+        stages: outcomes by stage: "base", "choice", "layer", "full", "equal"; those of arms as `running.evaluate`
+            and `arms.train` return them, under "evaluation" and "training".
 
     Returns:
         The summary, ready for JSON.

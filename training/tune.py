@@ -124,8 +124,9 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     from agents.blocks import find_stack
     from agents.targets import parse
     from evals.stopping import StoppedError
-    from training.arms import train, tune
+    from training.arms import train
     from training.prepare import check, load_model, open_run
+    from training.running import tune
 
     torch.set_num_threads(1)
     config = load(TuneConfig, [f"config={out / CONFIG}"])

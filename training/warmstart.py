@@ -173,7 +173,8 @@ def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
 
     from envs.screen import Screen
     from training.architectures import build_model
-    from training.cloning import Source, clone, tokenizer_of
+    from training.cloning import clone, tokenizer_of
+    from training.source import Source
 
     quiet()
     torch.manual_seed(config.seed)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import envs
 from envs.errors import InputError
 from envs.screen import Screen
-from training.cloning import Row, Schedule, Source, _cut
+from training.cloning import Row, _cut
+from training.schedule import Schedule
+from training.source import Source
 from training.warmstart import WarmstartConfig
 
 

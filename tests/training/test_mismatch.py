@@ -14,8 +14,9 @@ from envs.errors import InputError
 from tests.agents.models import byte_tokenizer, model
 from tests.training.rows import CPU, random_rows
 from tests.training.test_trainer import trainer
+from training.arguments import GroupConfig
 from training.batches import micro_batches
-from training.collect import Collected
+from training.dealing import Dealing
 from training.mismatch import CORRECTIONS, correct, weights
 
 REPLIES = np.array([0, 0, 1, 1, 1])
@@ -73,9 +74,7 @@ def test_what_is_left_out_has_no_weight_and_counts_in_no_average():
     differences = np.concatenate([row.old - logprobs for row, logprobs in zip(rows, sampled, strict=True)])
     assert found["mismatch_kl"] == pytest.approx(np.mean(np.exp(differences) - differences - 1), rel=1e-4)
     # The trainer gives every token that is kept the same weight; together they have all of it.
-    made = trainer(model(), updates=1)
-    made._collected, made._due = Collected([], rows, {}), 1
-    kept = made._prepare_inputs({})["rows"]
+    kept = Dealing(rows, GroupConfig(updates=1, use_cpu=True)).next()
     assert len(kept) == 5
     values = torch.cat([batch.weights() for batch in micro_batches(kept, 10**6, CPU)])
     assert float(values.sum()) == pytest.approx(1.0)

@@ -17,8 +17,8 @@ from tests.agents.models import model
 from tests.training.doors import Guess
 from tests.training.test_trainer import contents, trainer
 from training.arms import describe
-from training.cloning import Source
 from training.demonstrations import Noise, demonstrate, demonstrations
+from training.source import Source
 from training.trainer import GroupTrainer, IterationReport
 from training.warmstart import WarmstartConfig
 

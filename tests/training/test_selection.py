@@ -17,10 +17,10 @@ from evals.stopping import StoppedError
 from tests.training.guessing import write_model
 from tests.training.rows import random_rows
 from training import selection, selectors
-from training.arms import CHECKPOINTS, Run
 from training.config import RunConfig
 from training.folder import RunFolder
 from training.prepare import check, load_model, open_run
+from training.running import CHECKPOINTS, Run
 
 BLOCKS = 4
 EPISODES = 3 * 4

@@ -202,7 +202,7 @@ def test_the_reference_is_the_policy_that_training_started_from(layer: str):
 
 
 def test_without_beta_there_is_no_reference():
-    assert trainer(model()).reference is None
+    assert trainer(model()).passes.reference is None
     assert train(updates=1)[1][1]["reference_kl"] == 0.0
 
 

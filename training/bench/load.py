@@ -85,7 +85,7 @@ class MeasuredTrainer(GroupTrainer):
     def _roll_out(self, iteration: int) -> Collected:
         self.forward_seconds = self.backward_seconds = 0.0
         synchronize(self.args.device)
-        self._update_started = time.perf_counter()
+        self._tally.rolled_out()
         return Collected([], list(self._rows), {"sampled_tokens": float(sum(row.num_sampled for row in self._rows))})
 
     def _loss(self, batch: MicroBatch) -> LossParts:
@@ -156,7 +156,7 @@ def measure(model: PreTrainedModel, rows: Sequence[TrainingRow], target: Target,
         sync_bytes, sync_seconds = _sync(trainer.weights(), model.device)
     finally:
         trainer.close()
-        trainer._write(before)
+        trainer.passes.write(before)
         model.requires_grad_(False)
         model.zero_grad(set_to_none=True)
     report, forward, backward = reports[-1]

@@ -10,6 +10,7 @@ IPC as the road of the weights.
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -30,7 +31,6 @@ START = (
 )
 _CHUNK_BYTES = 64 * 2**20
 _AT_ONCE = 128
-_SECONDS = 3600.0
 
 
 class ServerEngine:
@@ -40,17 +40,18 @@ class ServerEngine:
         max_context: tokens a prompt and its reply may have together.
     """
 
-    def __init__(self, url: str, max_context: int) -> None:
+    def __init__(self, url: str, max_context: int, seconds: float) -> None:
         """Finds the server.
 
         Args:
             url: its address, such as http://localhost:8000.
+            seconds: what an answer may take.
             max_context: tokens the model may read; the server's own limit may be lower.
 
         Raises:
             InputError: there is none, or it was not started as `START` says.
         """
-        self._url = url.rstrip("/")
+        self._url, self._seconds = url.rstrip("/"), seconds
         self._threads = ThreadPoolExecutor(_AT_ONCE)
         try:
             (served,) = self._get("/v1/models")["data"][:1]
@@ -145,11 +146,17 @@ class ServerEngine:
 
     def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=self._seconds) as answer:
                 found: dict[str, Any] = json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace").strip()[:300]
             raise SyncError(f"the vLLM server answers {error.code} to {request.selector}: {said}") from error
+        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
+            why = getattr(error, "reason", error)
+            raise SyncError(
+                f"the vLLM server at {self._url} gave no answer to {request.selector} ({why}; "
+                f"vllm.seconds={self._seconds:g} are allowed). Start it again."
+            ) from error
         return found
 
 

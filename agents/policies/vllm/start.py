@@ -38,7 +38,7 @@ def _engine(model: PreTrainedModel, config: VllmConfig) -> Engine:
     if config.url:
         from agents.policies.vllm.server import ServerEngine
 
-        return ServerEngine(config.url, longest)
+        return ServerEngine(config.url, longest, config.seconds)
     from agents.policies.vllm.local import local_engine
 
     return local_engine(model, config, longest)

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -40,8 +40,15 @@ OPTIONS = [
 ]
 
 
+class Server(NamedTuple):
+    """A vLLM server in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     tiny_model(99).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
@@ -54,7 +61,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = (folder / "log").open("wb")
     # `vllm serve` looks for the metadata of a package named vllm, which the CPU build is not.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    server = subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), *OPTIONS],
         env=os.environ | quick | settings,
         stdout=log,
@@ -63,11 +70,16 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(address, server, folder / "log")
-        yield address
+        _wait(address, process, folder / "log")
+        yield Server(process, address)
     finally:
-        server.terminate()
-        server.wait(30)
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    return server.url
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -150,3 +162,11 @@ def test_no_server_is_one_line_with_the_line_that_starts_it():
         InputError, match=r"no vLLM server that takes weights answers there .* Start it with: VLLM_SERVER"
     ):
         open_sampler(tiny_model(), VllmConfig(url="http://127.0.0.1:9"))
+
+
+def test_a_killed_server_is_one_line(server: Server, weights: SyncedWeights):
+    """The last test of this file: nothing answers after it."""
+    server.process.kill()
+    server.process.wait(60)
+    with pytest.raises(SyncError, match=r"the vLLM server at http://127.0.0.1:\d+ gave no answer to /v1/completions"):
+        rollout(Corridor, VllmPolicy(weights, byte_tokenizer(), Sampling(0.0, 9)), KEYS)
