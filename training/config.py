@@ -139,6 +139,11 @@ class RunConfig:
     )
     out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
     resume: str = key("", "a run folder to continue")
+    trackers: str = key(
+        "",
+        "what is told each iteration's figures beside TensorBoard's files in the run folder: wandb (offline, unless"
+        " WANDB_MODE=online), trackio (on this machine), or wandb,trackio",
+    )
     train: TrainConfig = field(default_factory=TrainConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)

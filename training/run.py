@@ -23,6 +23,7 @@ from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
 from training.processes import OtherProcessError, Processes, asked_to_shard, joined
+from training.trackers import chosen
 
 RUNS = Path("runs")
 
@@ -56,6 +57,7 @@ def work(config: RunConfig, inputs: Inputs, processes: Processes) -> int:
         processes.first(lambda: begin(config, path))
     folder = RunFolder(path)
     run = open_run(inputs, loaded, folder)
+    run.trackers = chosen(inputs.config.trackers)
     from evals.stopping import StoppedError
     from training.job import execute
 
