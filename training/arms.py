@@ -22,6 +22,7 @@ from training.folder import DELTA, EPISODES, METRICS
 from training.loss import LossConfig
 from training.processes import current
 from training.running import CHECKPOINTS, Run, arm_folder
+from training.trackers import Arm, Trackers
 from training.trainer import GroupTrainer, IterationReport
 
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
@@ -97,6 +98,7 @@ class _Arm:
     def train(self) -> dict[str, Any]:
         """Trains to the end, or until a stop is asked for."""
         run, arm, start = self._run, self._name, self._start
+        self._trackers = self._track()
         run.folder.keep(METRICS, lambda row: row["arm"] != arm or row["iteration"] < start)
         run.folder.keep(
             EPISODES, lambda row: (row["arm"], row["purpose"]) != (arm, "training") or row["iteration"] < start
@@ -115,6 +117,7 @@ class _Arm:
                 raise
             finally:
                 trainer.close()
+                self._trackers.close()
         if len(self._history) < run.config.iterations:
             raise StoppedError
         return {
@@ -124,6 +127,13 @@ class _Arm:
             "optimizer_bytes": trainer.master_optimizer.state_bytes(),
             "history": self._history,
         }
+
+    def _track(self) -> Trackers:
+        """Starts the trackers, in the process that writes."""
+        run, arm = self._run, self._name
+        again = any(row["arm"] == arm for row in run.folder.rows(METRICS))
+        about = Arm(run.folder.path, arm, self._start, again, asdict(run.config))
+        return Trackers(run.trackers if current().main else (), about)
 
     def _trainer(self, bar: Bar) -> GroupTrainer:
         run = self._run
@@ -152,6 +162,7 @@ class _Arm:
         """Writes down what an iteration gave."""
         run, history = self._run, self._history
         history.append(record(run, self._name, report))
+        self._trackers.log({"iteration": report.iteration, **report.metrics, "cost": report.cost})
         if self._keep is not None and current().main:
             self._keep(history, trainer.weights())
         due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations

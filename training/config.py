@@ -140,6 +140,11 @@ class RunConfig:
     )
     out: str = key("", "the run folder; by default runs/<time>-<env>-<layer>")
     resume: str = key("", "a run folder to continue")
+    trackers: str = key(
+        "",
+        "what is told each iteration's figures beside TensorBoard's files in the run folder: wandb (offline, unless"
+        " WANDB_MODE=online), trackio (on this machine), or wandb,trackio",
+    )
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint_every: int = key(
         1, "write a checkpoint after so many iterations; a run that is stopped writes one in any case", minimum=1

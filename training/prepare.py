@@ -22,7 +22,7 @@ from envs.errors import InputError
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
-from training import fitting, selectors, warmstart
+from training import fitting, selectors, trackers, warmstart
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
 from training.processes import current
@@ -102,6 +102,7 @@ def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
     parse_context(config.model.context)
     check_sampler(config.sampler, config.vllm)
     fitting.check_frozen(config)
+    trackers.chosen(config.trackers)
     train_env = partial(make_from, config.env)
     env = train_env()
     model_path = locate_start(config)

@@ -25,6 +25,7 @@ from training.endings import told
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
 from training.processes import OtherProcessError, Processes, asked_to_shard, joined
+from training.trackers import chosen
 
 if TYPE_CHECKING:
     from training.running import Run
@@ -62,7 +63,9 @@ def work(config: RunConfig, inputs: Inputs, processes: Processes) -> int:
     folder = RunFolder(path)
     processes.first(folder.claim)
     with told(path):
-        return play(open_run(inputs, loaded, folder), inputs, processes)
+        run = open_run(inputs, loaded, folder)
+        run.trackers = chosen(inputs.config.trackers)
+        return play(run, inputs, processes)
 
 
 def play(run: Run, inputs: Inputs, processes: Processes) -> int:

@@ -54,6 +54,7 @@ class Run:
         tuning: the tasks for choosing temperatures.
         probe: the tasks that selectors probe with.
         sampler: the weights of the engine that samples, where the model itself does not.
+        trackers: what is told the figures of each iteration (`training.trackers`).
     """
 
     config: RunConfig
@@ -70,6 +71,7 @@ class Run:
     tuning: Panel
     probe: Panel
     sampler: SyncedWeights | None = None
+    trackers: tuple[str, ...] = ()
 
     def policy(self, temperature: float, name: str) -> ModelPolicy:
         """The model as it is now, sampling at a temperature."""

@@ -164,7 +164,7 @@ class _Selection:
             run = self.run
             # Rollouts that are played again until there is a signal would be other tasks for every block.
             short = replace(run.config, iterations=iterations, train=replace(run.config.train, rollouts=0))
-            side = replace(run, config=short, folder=RunFolder(self._folder()))
+            side = replace(run, config=short, folder=RunFolder(self._folder()), trackers=())
             target = Target((block,))
             base = {name: value.detach().clone() for name, value in parameters(run.model, target).items()}
             try:

@@ -107,7 +107,9 @@ class GroupTrainer(UpdateLoop):
         self.group_config = args
         self.policy: ModelPolicy = policy
         self.synchronizer = Synchronizer()
+        self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
         self.on_iteration = on_iteration
+        self.progress = progress
         self.language_model = model
         self.trained = (
             adapters.attach(model, self.target, args.lora_rank, args.lora_alpha, args.seed)
@@ -126,10 +128,6 @@ class GroupTrainer(UpdateLoop):
         check_launcher(self.accelerator)
         self.processes = current()
         check_same(self.processes, list(model.parameters()))
-        self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
-        self.player = Player(
-            args, self.make_env, self.task_env, policy, self.estimator, self.synchronizer, self.processes, progress
-        )
         if args.shard and self.processes.count > 1:
             self._shard()
 
@@ -217,7 +215,17 @@ class GroupTrainer(UpdateLoop):
         return dealing
 
     def _roll_out(self, iteration: int) -> Collected:
-        return self.player.play(iteration, self._tally.rolled_out)
+        player = Player(
+            self.group_config,
+            self.make_env,
+            self.task_env,
+            self.policy,
+            self.estimator,
+            self.synchronizer,
+            self.processes,
+            self.progress,
+        )
+        return player.play(iteration, self._tally.rolled_out)
 
     def training_step(
         self,

@@ -26,6 +26,7 @@ from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from tests.envs.alfworld import tiny
+from tests.training.events import read_events, told
 from tests.training.guessing import write_model
 from tests.training.results import same
 from training.arms import train
@@ -136,7 +137,7 @@ def straight(shared: Path, words: list[str]) -> Path:
 
 
 def test_a_run_writes_every_file(straight: Path):
-    named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, CARD, SUMMARY, REPORT, LOG}
+    named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, CARD, SUMMARY, REPORT, LOG, "tensorboard"}
     assert {path.name for path in straight.iterdir()} == named | {STATE}
     summary = json.loads((straight / SUMMARY).read_text())
     assert set(summary["arms"]) == {"base", "layer", "full"}
@@ -294,6 +295,9 @@ def test_a_stopped_run_goes_on_to_the_same_result(straight: Path, words: list[st
     resumed = call(f"resume={folder}")
     assert resumed.returncode == 0, resumed.stderr
     same(straight, folder)
+    for arm in ("layer", "full"):
+        rows = [row for row in RunFolder(folder).rows(METRICS) if row["arm"] == arm]
+        assert read_events(folder / "tensorboard" / arm) == [(row["iteration"], told(row)) for row in rows]
 
 
 def test_a_run_does_not_go_on_upon_other_weights(straight: Path, model_folder: Path, tmp_path: Path):
