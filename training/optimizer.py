@@ -37,13 +37,7 @@ class MasterAdamW(torch.optim.AdamW):
             name: parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float().clone())
             for name, parameter in self._parameters.items()
         }
-        rates = rates or {}
-        groups: list[dict[str, Any]] = [
-            {"params": [self._masters[name] for name in rates if rates[name] == rate], "lr": rate}
-            for rate in sorted(set(rates.values()))
-        ]
-        others = [master for name, master in self._masters.items() if name not in rates]
-        super().__init__([*([{"params": others}] if others else []), *groups], **options)
+        super().__init__(rate_groups(self._masters, rates or {}), **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -94,3 +88,18 @@ class MasterAdamW(torch.optim.AdamW):
                     key: value.clone() if key == "step" else alike(value.to(master.device, copy=True), master)
                     for key, value in state.items()
                 }
+
+
+def rate_groups(parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters as an optimizer takes them: those of the common learning rate, then those of each other one.
+
+    Args:
+        parameters: by name.
+        rates: learning rates of those that have others, by name.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": [parameters[name] for name in rates if rates[name] == rate], "lr": rate}
+        for rate in sorted(set(rates.values()))
+    ]
+    others = [parameter for name, parameter in parameters.items() if name not in rates]
+    return [*([{"params": others}] if others else []), *groups]

@@ -22,14 +22,14 @@ from envs.errors import InputError
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
-from training.processes import OtherProcessError, Processes, asked_to_shard, joined
+from training.processes import OtherProcessError, Processes, asked_for, joined
 
 RUNS = Path("runs")
 
 
 def main(config: RunConfig) -> int:
     """Runs the command."""
-    if asked_to_shard():
+    if asked_for("FSDP"):
         raise InputError(
             "accelerate launch --use_fsdp: training.run needs the whole model in each process; only GroupTrainer "
             "spreads weights. Launch with accelerate launch --multi_gpu, or torchrun."

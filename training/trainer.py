@@ -15,7 +15,7 @@ target's tensors; for the target `full` that copy is a second model in size.
 On several processes (`training.processes`, `training.shares`) each plays its share of the episodes and learns from its
 share of every update's rows; DistributedDataParallel sums up the target's gradients, once an update. All of them end
 with the same weights, those of one process up to rounding. With `shard` the weights are spread over the processes
-(FSDP2, `training.sharding`). Left out: DeepSpeed.
+(FSDP2, `training.sharding`), with `zero` the optimizer alone (DeepSpeed, `training.zero`).
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ from training.processes import check_launcher, check_same, current
 from training.shares import costs_together, dealt, idle_batch, mismatch_together, passes, played, tell_kept
 from training.synchronizing import Synchronizer
 from training.tasks import iteration_keys
+from training.zero import ZeroAdamW
 
 
 @dataclass
@@ -201,16 +202,24 @@ class GroupTrainer(Trainer):
         return self.optimizer
 
     @cached_property
-    def master_optimizer(self) -> MasterAdamW:
+    def master_optimizer(self) -> MasterAdamW | ZeroAdamW:
         """The optimizer itself, as accelerate's wrapper hides it."""
-        return MasterAdamW(
-            self.trained,
-            self._rates(),
-            lr=self.args.learning_rate,
-            betas=(self.args.adam_beta1, self.args.adam_beta2),
-            eps=self.args.adam_epsilon,
-            weight_decay=self.args.weight_decay,
-        )
+        options: dict[str, Any] = {
+            "lr": self.args.learning_rate,
+            "betas": (self.args.adam_beta1, self.args.adam_beta2),
+            "eps": self.args.adam_epsilon,
+            "weight_decay": self.args.weight_decay,
+        }
+        if not self.group_config.zero or self.processes.count == 1:
+            return MasterAdamW(self.trained, self._rates(), **options)
+        settings, norm = self.group_config.deepspeed_settings, self.args.max_grad_norm
+        return ZeroAdamW(self.language_model, self.trained, self._rates(), settings, max_grad_norm=norm, **options)
+
+    @property
+    def _zero(self) -> ZeroAdamW | None:
+        """The optimizer once it is made, if DeepSpeed spreads it over the processes."""
+        made = self.__dict__.get("master_optimizer")
+        return made if isinstance(made, ZeroAdamW) else None
 
     def _rates(self) -> dict[str, float]:
         """Learning rates that differ from the common one."""
@@ -242,7 +251,9 @@ class GroupTrainer(Trainer):
         return {name: sharding.whole(value.detach()) for name, value in self.trained.items()}
 
     def close(self) -> None:
-        """Takes adapters, if there are any, out of the model and leaves their effect in its weights."""
+        """Takes adapters, if there are any, out of the model and leaves their effect in its weights; and DeepSpeed."""
+        if self._zero is not None:
+            self._zero.close()
         if self.target.lora:
             adapters.detach(self.language_model)
 
@@ -396,24 +407,34 @@ class GroupTrainer(Trainer):
     def _no_sync(self, model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
         if isinstance(model, FSDPModule):
             return sharding.accumulating(model)
+        if self._zero is not None:
+            return self._zero.accumulating()
         return self.accelerator.no_sync(model)  # type: ignore[no-any-return]
 
     def _take_part(self) -> torch.Tensor:
         """A pass that changes nothing, in step with those of processes that have more rows."""
         idle = idle_batch(self.args.device)
         logprobs, _ = sampled_logprobs(self.language_model, idle, self.group_config.temperature, through=self._root)
-        self.accelerator.backward(logprobs.sum() * 0.0)
+        self._propagate(logprobs.sum() * 0.0)
         return torch.zeros((), device=self.args.device)
 
     @property
     def _root(self) -> torch.nn.Module:
         """What a pass with gradients calls: with several processes the wrapper that exchanges them."""
+        if self._zero is not None:
+            return self._zero.engine  # type: ignore[no-any-return]
         return self.language_model if self.processes.count == 1 else self.model_wrapped
+
+    def _propagate(self, loss: torch.Tensor) -> None:
+        if self._zero is not None:
+            self._zero.backward(loss)
+        else:
+            self.accelerator.backward(loss)
 
     def _backward(self, batch: MicroBatch) -> torch.Tensor:
         parts = self._loss(batch)
         # Gradients are averaged over the processes; the loss is a sum over the rows of all.
-        self.accelerator.backward(parts.loss * self.processes.count)
+        self._propagate(parts.loss * self.processes.count)
         self._add(
             {
                 "clipped": parts.clipped,
@@ -450,13 +471,20 @@ class GroupTrainer(Trainer):
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
 
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:  # noqa: ANN401
+        # DeepSpeed clips as it steps.
+        return super()._clip_grad_norm(model) if self._zero is None else None  # type: ignore[no-untyped-call]
+
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
-        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        # DeepSpeed knows the norm once it has stepped.
+        norm = super()._get_grad_norm(model, grad_norm) if self._zero is None else 0.0  # type: ignore[no-untyped-call]
         self._add({"grad_norm": float(norm)})
         return norm
 
     def finish_iteration(self) -> bool:
         """Reports an iteration if its last update is made; True if the run should stop here."""
+        if self._zero is not None:
+            self._add({"grad_norm": self._zero.taken_norm()})
         if self._made < self._due:
             return False
         assert self._collected is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,24 @@ CASES: dict[str, dict[str, Any]] = {
     "sharded, no rows": {"layer": "1", "shard": True, "broken": True, "iterations": 1},
     "stopped": {"layer": "1", "iterations": 4, "stops": True},
 }
+ZERO: dict[str, dict[str, Any]] = {
+    "zero 1, block with a reference": {
+        "layer": "1",
+        "zero": 1,
+        "loss": LossConfig(beta=0.1),
+        "epochs": 2,
+        "weight_decay": 0.1,
+    },
+    "zero 2, boosted block": {"layer": "boost:1", "zero": 2, "boosted_learning_rate": 2e-2, "max_grad_norm": 0.05},
+    "zero 2, full with a reference": {"layer": "full", "zero": 2, "loss": LossConfig(beta=0.1)},
+    "zero 1, adapters": {"layer": "lora:1", "zero": 1},
+    "zero 1, bfloat16": {"layer": "1", "zero": 1, "dtype": torch.bfloat16, "iterations": 1},
+    "zero 1, one row an update": {"layer": "1", "zero": 1, "tasks": 1, "group_size": 2, "updates": 2, "iterations": 3},
+    "zero 2, one row an update": {"layer": "1", "zero": 2, "tasks": 1, "group_size": 2, "updates": 2, "iterations": 3},
+    "zero 2, no rows": {"layer": "1", "zero": 2, "broken": True, "iterations": 1},
+    "zero 1, no signal": {"layer": "1", "zero": 1, "iterations": 1, "one_in": 0, "invalid_penalty": 0.0},
+}
+CASES |= ZERO if find_spec("deepspeed") else {}
 
 
 class Watched(GroupTrainer):
