@@ -240,11 +240,12 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
 
         def finish(report: IterationReport) -> bool:
             history.append(record(run, arm, report))
+            # All processes take part where each has but its part.
+            masters = trainer.master_optimizer.export() if current().main or trainer.group_config.zero else {}
             if current().main:
                 if keep is not None:
                     keep(history, trainer.weights())
-                counted = {"iterations": report.iteration + 1, "history": history}
-                checkpoint.save(latest, trainer.master_optimizer.export(), counted)
+                checkpoint.save(latest, masters, {"iterations": report.iteration + 1, "history": history})
             line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
             bar.note(line)
             run.screen.log(f"{arm}: {line}")

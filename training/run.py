@@ -5,7 +5,8 @@ start on the same tasks, and compares both with the base policy on held-out task
 is found before anything slow is imported and before anything is written.
 
 `accelerate launch --multi_gpu --num_processes N -m training.run ...`, or torchrun, runs it on N devices
-(`training.processes`): rollouts and evaluations are shared out, updates are made together.
+(`training.processes`): rollouts and evaluations are shared out, updates are made together. With --use_deepspeed in the
+place of --multi_gpu the optimizer is spread over them (`training.zero`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from envs.command import launched, run_command
 from envs.config import load, save
 from envs.errors import InputError
+from training import deepspeed_settings
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
@@ -39,6 +41,8 @@ def main(config: RunConfig) -> int:
         inputs = check(load(RunConfig, [f"config={RunFolder.open(Path(config.resume)) / CONFIG}"]))
     else:
         inputs = check(config)
+    if (settings := deepspeed_settings.asked()) is not None:
+        deepspeed_settings.checked(settings, inputs.config.train.max_grad_norm)
     if launched() > 1 and inputs.config.sampler == "vllm":
         raise InputError(
             f"sampler=vllm plays for one process, and {launched()} were launched; use sampler=transformers."

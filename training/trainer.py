@@ -58,7 +58,7 @@ from agents.types import Episode
 from envs.errors import InputError
 from envs.pool import Counts, counts_of
 from envs.types import TextEnv
-from training import sharding
+from training import sharding, zero
 from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
 from training.batches import MicroBatch, TrainingRow, micro_batches
@@ -73,7 +73,6 @@ from training.processes import check_launcher, check_same, current
 from training.shares import costs_together, dealt, idle_batch, mismatch_together, passes, played, tell_kept
 from training.synchronizing import Synchronizer
 from training.tasks import iteration_keys
-from training.zero import ZeroAdamW
 
 
 @dataclass
@@ -161,6 +160,7 @@ class GroupTrainer(Trainer):
         self._rollout_seconds = 0.0
         self._counts = Counts()
         self._started = self._update_started = time.perf_counter()
+        zero.choose_accelerator(args.device)
         with _taken_for_whole(model):
             super().__init__(model=model, args=args, callbacks=[_IterationEnd(self)])
         check_launcher(self.accelerator)
@@ -188,6 +188,8 @@ class GroupTrainer(Trainer):
         with warnings.catch_warnings():
             # How accelerate asks DistributedDataParallel for what it now calls otherwise.
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+            # How DeepSpeed calls what PyTorch now calls otherwise.
+            warnings.filterwarnings("ignore", message=".*torch.distributed.*is deprecated", category=FutureWarning)
             return super().train(*arguments, **options)
 
     def get_train_dataloader(self) -> DataLoader[int]:
@@ -202,7 +204,7 @@ class GroupTrainer(Trainer):
         return self.optimizer
 
     @cached_property
-    def master_optimizer(self) -> MasterAdamW | ZeroAdamW:
+    def master_optimizer(self) -> MasterAdamW | zero.ZeroAdamW:
         """The optimizer itself, as accelerate's wrapper hides it."""
         options: dict[str, Any] = {
             "lr": self.args.learning_rate,
@@ -213,13 +215,13 @@ class GroupTrainer(Trainer):
         if not self.group_config.zero or self.processes.count == 1:
             return MasterAdamW(self.trained, self._rates(), **options)
         settings, norm = self.group_config.deepspeed_settings, self.args.max_grad_norm
-        return ZeroAdamW(self.language_model, self.trained, self._rates(), settings, max_grad_norm=norm, **options)
+        return zero.ZeroAdamW(self.language_model, self.trained, self._rates(), settings, max_grad_norm=norm, **options)
 
     @property
-    def _zero(self) -> ZeroAdamW | None:
+    def _zero(self) -> zero.ZeroAdamW | None:
         """The optimizer once it is made, if DeepSpeed spreads it over the processes."""
         made = self.__dict__.get("master_optimizer")
-        return made if isinstance(made, ZeroAdamW) else None
+        return made if isinstance(made, zero.ZeroAdamW) else None
 
     def _rates(self) -> dict[str, float]:
         """Learning rates that differ from the common one."""

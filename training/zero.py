@@ -10,7 +10,6 @@ DeepSpeed's own optimizers, schedules and loss scaling.
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from envs.errors import InputError
 from training.deepspeed_settings import Settings
@@ -183,14 +182,19 @@ def _is_short(model: nn.Module, settings: Settings) -> bool:
     return short
 
 
+def choose_accelerator(device: torch.device) -> None:
+    """Lets DeepSpeed take the trainer's device where that is the CPU: it would take a GPU that it finds.
+
+    To be called before a trainer is made, which imports DeepSpeed wherever that is installed.
+    """
+    if device.type == "cpu":
+        os.environ["DS_ACCELERATOR"] = "cpu"
+
+
 def _engine(model: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings) -> Any:  # noqa: ANN401
     """DeepSpeed's engine around a model, which spreads an optimizer."""
-    if distributed.get_backend() == "gloo":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
-    from deepspeed.utils import logger
 
-    logger.setLevel(logging.WARNING)
     # It would be compiled here and now, and only inference calls it.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     with warnings.catch_warnings():
