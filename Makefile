@@ -53,7 +53,7 @@ $(VENV)/.installed-core: $(INPUTS)
 
 $(VENV)/.installed-all: $(INPUTS)
 	@echo "Installing everything into $(VENV), the stock ALFWorld engine from source; this takes some minutes the first time."
-	@$(PIP) --editable '.[alfworld,datasets,lora,quantized,ray,reasoning-gym,scienceworld,textworld,trackio,trl,wandb,dev]'
+	@$(PIP) --editable '.[alfworld,datasets,deepspeed,lora,quantized,ray,reasoning-gym,scienceworld,textworld,trackio,trl,wandb,dev]'
 	@touch $@ $(VENV)/.installed-core
 
 $(VLLM)/.installed: $(VLLM)/bin/python pyproject.toml requirements-vllm.txt

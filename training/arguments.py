@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from envs.errors import InputError, unknown
+from training import deepspeed_settings
 from training.collect import Estimator
 from training.loss import LossConfig
 from training.mismatch import CORRECTIONS
-from training.processes import asked_to_shard, check_launcher, take_sharding
+from training.processes import asked_for, check_launcher, take_over
 
 # More updates than any iteration makes.
 _MANY = 2**24
@@ -49,6 +50,9 @@ class GroupConfig(TrainingArguments):
         estimator: how advantages are made; GiGPO with its defaults if None.
         shard: on several processes, spread the weights over them between passes (FSDP2, training.sharding), as
             `accelerate launch --use_fsdp` asks for too.
+        zero: on several processes, spread the optimizer over them with DeepSpeed: masters and moments (stage 1), or
+            gradients as well (2); 0 for neither (training.zero). `accelerate launch --use_deepspeed` asks for it too,
+            and so does a configuration in `deepspeed` (training.deepspeed_settings).
         start_iteration: first iteration to play (a resumed run's next one).
         set_aside: tasks of the training split that are not played.
     """
@@ -78,6 +82,7 @@ class GroupConfig(TrainingArguments):
     prefix_host_bytes: int = 2**33
     estimator: Estimator | None = None
     shard: bool = False
+    zero: int = 0
     start_iteration: int = 0
     set_aside: tuple[str, ...] = ()
 
@@ -97,10 +102,7 @@ class GroupConfig(TrainingArguments):
             )
         if self.mismatch not in CORRECTIONS:
             raise unknown("mismatch", self.mismatch, CORRECTIONS)
-        check_launcher()
-        if asked_to_shard():
-            self.shard = True
-            take_sharding()
+        self._spread()
         if self.epochs < 1:
             raise InputError(f"epochs={self.epochs}: at least 1 is needed.")
         # How many updates there will be is not known where their number follows from the rows: then the trainer stops
@@ -115,3 +117,20 @@ class GroupConfig(TrainingArguments):
         # Every pass meets every trained parameter, and no buffer changes: only gradients need to be exchanged.
         self.ddp_find_unused_parameters = self.ddp_broadcast_buffers = False
         super().__post_init__()  # type: ignore[no-untyped-call]
+
+    def _spread(self) -> None:
+        """Notes what is spread over the processes, which the base class and accelerate are not to know."""
+        check_launcher()
+        self.shard |= asked_for("FSDP")
+        given = deepspeed_settings.asked(self.deepspeed)
+        take_over()
+        self.deepspeed = None
+        if self.zero and given is None:
+            given = {"zero_optimization": {"stage": self.zero}}
+        self.deepspeed_settings = deepspeed_settings.checked(given, self.max_grad_norm) if given is not None else {}
+        stage = self.deepspeed_settings["zero_optimization"]["stage"] if given is not None else 0
+        if self.zero not in (0, stage):
+            raise InputError(f"zero={self.zero}, but the launcher or deepspeed= asks for stage {stage}.")
+        self.zero = stage
+        if self.shard and self.zero:
+            raise InputError(f"shard=True and zero={self.zero}: FSDP2 spreads the optimizer as well; choose one.")

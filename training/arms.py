@@ -166,7 +166,7 @@ class _Arm:
         if self._keep is not None and current().main:
             self._keep(history, trainer.weights())
         due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations
-        if run.stop() or due:
+        if current().any(run.stop()) or due:
             self._save(trainer)
         line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
         bar.note(line)
@@ -174,8 +174,10 @@ class _Arm:
 
     def _save(self, trainer: GroupTrainer) -> None:
         """Writes a checkpoint of the finished iterations, if the last one has none yet."""
-        if current().main and self._saved < len(self._history):
-            self._checkpoints.save(trainer.master_optimizer.export(), self._history)
+        if self._saved < len(self._history):
+            # All processes take part where each has but its part.
+            masters = trainer.master_optimizer.export() if current().main or trainer.group_config.zero else {}
+            self._checkpoints.save(masters, self._history)
             self._saved = len(self._history)
 
 

@@ -37,6 +37,8 @@ class UpdateLoop(Trainer):
         with warnings.catch_warnings():
             # How accelerate asks DistributedDataParallel for what it now calls otherwise.
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
+            # How DeepSpeed calls what PyTorch now calls otherwise.
+            warnings.filterwarnings("ignore", message=".*torch.distributed.*is deprecated", category=FutureWarning)
             return super().train(*arguments, **options)
 
     def after_update(self) -> bool:

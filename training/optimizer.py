@@ -38,13 +38,7 @@ class MasterAdamW(torch.optim.AdamW):
             name: parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float().clone())
             for name, parameter in self._parameters.items()
         }
-        rates = rates or {}
-        groups: list[dict[str, Any]] = [
-            {"params": [self._masters[name] for name in rates if rates[name] == rate], "lr": rate}
-            for rate in sorted(set(rates.values()))
-        ]
-        others = [master for name, master in self._masters.items() if name not in rates]
-        super().__init__([*([{"params": others}] if others else []), *groups], **options)
+        super().__init__(rate_groups(self._masters, rates or {}), **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -97,13 +91,27 @@ class MasterAdamW(torch.optim.AdamW):
                 }
 
 
-def warmed_up(optimizer: MasterAdamW, warmup: int, wrapped: torch.optim.Optimizer | None = None) -> LambdaLR:
-    """A constant rate after a linear rise over so many updates, those before a restore included.
+def warmed_up(optimizer: torch.optim.Optimizer, warmup: int, before: int) -> LambdaLR:
+    """A constant rate after a linear rise over so many updates.
 
     Args:
-        optimizer: the optimizer.
+        optimizer: what the schedule sets the rates of.
         warmup: updates over which the rate rises.
-        wrapped: what the schedule sets the rates of, if that is another object around it.
+        before: updates made before, in the run that is resumed.
     """
-    before = optimizer.updates_made
-    return LambdaLR(wrapped or optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1)))
+    return LambdaLR(optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1)))
+
+
+def rate_groups(parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Parameters as an optimizer takes them: those of the common learning rate, then those of each other one.
+
+    Args:
+        parameters: by name.
+        rates: learning rates of those that have others, by name.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": [parameters[name] for name in rates if rates[name] == rate], "lr": rate}
+        for rate in sorted(set(rates.values()))
+    ]
+    others = [parameter for name, parameter in parameters.items() if name not in rates]
+    return [*([{"params": others}] if others else []), *groups]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
-_ASKED, _TAKEN = "ACCELERATE_USE_FSDP", "KEYSTONE_USE_FSDP"
-_OTHERS = ("DEEPSPEED", "MEGATRON_LM")
+_SPREADING = ("FSDP", "DEEPSPEED")
+_OTHERS = ("MEGATRON_LM",)
 PATIENCE = timedelta(days=7)
 """How long a process waits to be told something: one may play while all others wait."""
 
@@ -190,6 +190,7 @@ def joined(device: str) -> Iterator[Processes]:
         yield ALONE
         return
     check_launcher()
+    take_over()
     from accelerate import PartialState
     from torch import distributed
 
@@ -203,14 +204,21 @@ def joined(device: str) -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
-def asked_to_shard() -> bool:
-    """Whether the launcher was asked to spread the weights over the processes (accelerate launch --use_fsdp)."""
-    return any(os.environ.get(name, "").lower() == "true" for name in (_ASKED, _TAKEN))
+def asked_for(kind: str) -> bool:
+    """Whether the launcher was asked to spread something over the processes.
+
+    Args:
+        kind: "FSDP" (accelerate launch --use_fsdp) or "DEEPSPEED" (--use_deepspeed).
+    """
+    names = (f"ACCELERATE_USE_{kind}", f"KEYSTONE_USE_{kind}")
+    return any(os.environ.get(name, "").lower() == "true" for name in names)
 
 
-def take_sharding() -> None:
-    """Keeps accelerate from spreading the weights: it would in other units, and on CPUs not at all."""
-    os.environ |= {_ASKED: "false", _TAKEN: "true"}
+def take_over() -> None:
+    """Keeps accelerate from spreading anything: it would in other units, on CPUs not at all, and once a program."""
+    for kind in _SPREADING:
+        if asked_for(kind):
+            os.environ |= {f"ACCELERATE_USE_{kind}": "false", f"KEYSTONE_USE_{kind}": "true"}
 
 
 def check_launcher(accelerator: Accelerator | None = None) -> None:
@@ -223,12 +231,13 @@ def check_launcher(accelerator: Accelerator | None = None) -> None:
         InputError: it was.
     """
     asked = [kind for kind in _OTHERS if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() == "true"]
-    if accelerator is not None and accelerator.distributed_type.value in (*_OTHERS, "FSDP"):
+    if accelerator is not None and accelerator.distributed_type.value in (*_OTHERS, *_SPREADING):
         asked.append(accelerator.distributed_type.value)
     if asked:
         raise InputError(
-            f"{asked[0]}: GroupTrainer trains on several processes with DistributedDataParallel, or with FSDP2 "
-            "(shard=True). Launch with accelerate launch --multi_gpu or --use_fsdp, or torchrun, and no plugins."
+            f"{asked[0]}: GroupTrainer trains on several processes with DistributedDataParallel, FSDP2 (shard=True) or "
+            "DeepSpeed's ZeRO (zero=1|2). Launch with accelerate launch --multi_gpu, --use_fsdp or --use_deepspeed, or "
+            "torchrun; give accelerate no plugins, and make the GroupConfig before any Accelerator."
         )
 
 

@@ -5,7 +5,8 @@ start on the same tasks, and compares both with the base policy on held-out task
 is found before anything slow is imported and before anything is written.
 
 `accelerate launch --multi_gpu --num_processes N -m training.run ...`, or torchrun, runs it on N devices
-(`training.processes`): rollouts and evaluations are shared out, updates are made together.
+(`training.processes`): rollouts and evaluations are shared out, updates are made together. With --use_deepspeed in the
+place of --multi_gpu the optimizer is spread over them (`training.zero`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING
 from envs.command import launched, run_command
 from envs.config import load, save
 from envs.errors import InputError
+from training import deepspeed_settings
 from training.config import RunConfig
 from training.endings import told
 from training.folder import CONFIG, RunFolder
 from training.prepare import Inputs, check, load_model, make_start, open_run
-from training.processes import OtherProcessError, Processes, asked_to_shard, joined
+from training.processes import OtherProcessError, Processes, asked_for, joined
 from training.trackers import chosen
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ RUNS = Path("runs")
 
 def main(config: RunConfig) -> int:
     """Runs the command."""
-    if asked_to_shard():
+    if asked_for("FSDP"):
         raise InputError(
             "accelerate launch --use_fsdp: training.run needs the whole model in each process; only GroupTrainer "
             "spreads weights. Launch with accelerate launch --multi_gpu, or torchrun."
@@ -45,6 +47,8 @@ def main(config: RunConfig) -> int:
         inputs = check(load(RunConfig, [f"config={RunFolder.open(Path(config.resume)) / CONFIG}"]))
     else:
         inputs = check(config)
+    if (settings := deepspeed_settings.asked()) is not None:
+        deepspeed_settings.checked(settings, inputs.config.train.max_grad_norm)
     if launched() > 1 and inputs.config.sampler == "vllm":
         raise InputError(
             f"sampler=vllm plays for one process, and {launched()} were launched; use sampler=transformers."

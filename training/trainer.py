@@ -14,7 +14,7 @@ as many as `update_rows` asks for, each from its own share of the rows (`trainin
 On several processes (`training.processes`, `training.shares`) each plays its share of the episodes and learns from its
 share of every update's rows; DistributedDataParallel sums up the target's gradients, once an update. All of them end
 with the same weights, those of one process up to rounding. With `shard` the weights are spread over the processes
-(FSDP2, `training.sharding`). Left out: DeepSpeed.
+(FSDP2, `training.sharding`), with `zero` the optimizer alone (DeepSpeed, `training.zero`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from agents.targets import Target, middle, prefixes, select
 from envs.errors import InputError
 from envs.pool import counts_of
 from envs.types import TextEnv
-from training import sharding
+from training import sharding, zero
 from training.advantages import gigpo
 from training.arguments import GroupConfig as GroupConfig
 from training.batches import MicroBatch
@@ -122,6 +122,7 @@ class GroupTrainer(UpdateLoop):
         self._iteration = args.start_iteration - 1
         self._collected = Collected([], [], {})
         self._dealing: Dealing | None = None
+        zero.choose_accelerator(args.device)
         with taken_for_whole(model):
             super().__init__(model=model, args=args)
         self._tally = Tally(args.device)
@@ -154,18 +155,32 @@ class GroupTrainer(UpdateLoop):
         return self.optimizer
 
     @cached_property
-    def master_optimizer(self) -> MasterAdamW:
+    def master_optimizer(self) -> MasterAdamW | zero.ZeroAdamW:
         """The optimizer itself, as accelerate's wrapper hides it."""
-        chosen = prefixes(self.language_model, self.target) if self.target.boosted else ()
-        boosted = [name for name in self.trained if name.startswith(chosen)] if chosen else []
-        return MasterAdamW(
-            self.trained,
-            dict.fromkeys(boosted, self.group_config.boosted_learning_rate),
-            lr=self.args.learning_rate,
-            betas=(self.args.adam_beta1, self.args.adam_beta2),
-            eps=self.args.adam_epsilon,
-            weight_decay=self.args.weight_decay,
-        )
+        options: dict[str, Any] = {
+            "lr": self.args.learning_rate,
+            "betas": (self.args.adam_beta1, self.args.adam_beta2),
+            "eps": self.args.adam_epsilon,
+            "weight_decay": self.args.weight_decay,
+        }
+        if not self.group_config.zero or self.processes.count == 1:
+            return MasterAdamW(self.trained, self._rates(), **options)
+        settings, norm = self.group_config.deepspeed_settings, self.args.max_grad_norm
+        return zero.ZeroAdamW(self.language_model, self.trained, self._rates(), settings, max_grad_norm=norm, **options)
+
+    @property
+    def _zero(self) -> zero.ZeroAdamW | None:
+        """The optimizer once it is made, if DeepSpeed spreads it over the processes."""
+        made = self.__dict__.get("master_optimizer")
+        return made if isinstance(made, zero.ZeroAdamW) else None
+
+    def _rates(self) -> dict[str, float]:
+        """Learning rates that differ from the common one."""
+        if not self.target.boosted:
+            return {}
+        chosen = prefixes(self.language_model, self.target)
+        boosted = [name for name in self.trained if name.startswith(chosen)]
+        return dict.fromkeys(boosted, self.group_config.boosted_learning_rate)
 
     @property
     def prefix(self) -> FrozenPrefix | None:
@@ -179,14 +194,17 @@ class GroupTrainer(UpdateLoop):
         return {name: sharding.whole(value.detach()) for name, value in self.trained.items()}
 
     def close(self) -> None:
-        """Takes adapters, if there are any, out of the model and leaves their effect in its weights."""
+        """Takes adapters, if there are any, out of the model and leaves their effect in its weights; and DeepSpeed."""
+        if self._zero is not None:
+            self._zero.close()
         if self.target.lora:
             adapters.detach(self.language_model)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:  # noqa: ANN401
         """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
         del num_training_steps
-        self.lr_scheduler = warmed_up(self.master_optimizer, int(self.args.warmup_steps), optimizer)
+        master = self.master_optimizer
+        self.lr_scheduler = warmed_up(optimizer or master, int(self.args.warmup_steps), master.updates_made)
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -255,20 +273,32 @@ class GroupTrainer(UpdateLoop):
         self._tally.add({"loss": float(total)})
         return total
 
+    def summing(self, model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, backward passes add to each process's own gradients and exchange none."""
+        return super().summing(model) if self._zero is None else self._zero.accumulating()
+
     def _take_part(self) -> torch.Tensor:
         """A pass that changes nothing, in step with those of processes that have more rows."""
-        self.accelerator.backward(self.passes.idle(self._root, self.args.device))
+        self._propagate(self.passes.idle(self._root, self.args.device))
         return torch.zeros((), device=self.args.device)
 
     @property
     def _root(self) -> torch.nn.Module:
         """What a pass with gradients calls: with several processes the wrapper that exchanges them."""
+        if self._zero is not None:
+            return self._zero.engine  # type: ignore[no-any-return]
         return self.language_model if self.processes.count == 1 else self.model_wrapped
+
+    def _propagate(self, loss: torch.Tensor) -> None:
+        if self._zero is not None:
+            self._zero.backward(loss)
+        else:
+            self.accelerator.backward(loss)
 
     def _backward(self, batch: MicroBatch) -> torch.Tensor:
         parts = self._loss(batch)
         # Gradients are averaged over the processes; the loss is a sum over the rows of all.
-        self.accelerator.backward(parts.loss * self.processes.count)
+        self._propagate(parts.loss * self.processes.count)
         self._tally.add(
             {
                 "clipped": parts.clipped,
@@ -283,13 +313,20 @@ class GroupTrainer(UpdateLoop):
     def _loss(self, batch: MicroBatch) -> LossParts:
         return self.passes.loss(batch, self._root)
 
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:  # noqa: ANN401
+        # DeepSpeed clips as it steps.
+        return super()._clip_grad_norm(model) if self._zero is None else None  # type: ignore[no-untyped-call]
+
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
-        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        # DeepSpeed knows the norm once it has stepped.
+        norm = super()._get_grad_norm(model, grad_norm) if self._zero is None else 0.0  # type: ignore[no-untyped-call]
         self._tally.add({"grad_norm": float(norm)})
         return norm
 
     def after_update(self) -> bool:
         """Reports an iteration if its last update is made; True if the run should stop here."""
+        if self._zero is not None:
+            self._tally.add({"grad_norm": self._zero.taken_norm()})
         if self._dealing is None or not self._dealing.done:
             return False
         metrics = self._tally.metrics(self._collected, self._dealing.due, self.processes)

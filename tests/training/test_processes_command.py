@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from training.folder import DELTA, EPISODES, LAYERS, METRICS, SUMMARY
 from training.run import main
 
 pytestmark = pytest.mark.timeout(600)
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m"]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
+# With DeepSpeed until it is stopped, without from its checkpoint on.
+SPREAD = ["--use_deepspeed", "--zero_stage", "2"] if find_spec("deepspeed") else ["--multi_gpu"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 # Every process says who it is; of those that may not write, whatever they write below the folder is noted.
 WATCH = """
@@ -119,7 +122,7 @@ def test_two_processes_make_the_run_of_one(tmp_path: Path, words: list[str]):
     alone, folder, notes = tmp_path / "alone", tmp_path / "together", tmp_path / "notes"
     assert run_command("run", RunConfig, main, description="", argv=[*words, f"out={alone}"]) == 0
 
-    first = start(ACCELERATE, [*words, f"out={folder}"], notes, folder)
+    first = start([*ACCELERATE, "--main_process_port", "0", *SPREAD, "-m"], [*words, f"out={folder}"], notes, folder)
     stop_second(notes, folder)
     stdout, stderr = end(first)
     assert first.returncode != 0
@@ -145,3 +148,16 @@ def test_two_processes_make_the_run_of_one(tmp_path: Path, words: list[str]):
     for name, value in tensors[0].items():
         # A hundredth of an update's step.
         assert float((value - tensors[1][name]).abs().max()) < 1e-4, name
+
+
+def test_a_deepspeed_stage_that_there_is_not_is_refused_before_anything_is_loaded(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    argv = [*words, f"out={tmp_path / 'run'}"]
+    assert run_command("run", RunConfig, main, description="", argv=argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(("error: ZeRO stage 3:", "error: DeepSpeed is not installed"))
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()

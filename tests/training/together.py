@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from training import processes
 from training.advantages import gigpo
 from training.arguments import GroupConfig
 from training.collect import Estimator
+from training.deepspeed_settings import STAGES
 from training.loss import LossConfig
 from training.sharding import whole
 from training.trainer import GroupTrainer, IterationReport
@@ -55,6 +57,25 @@ CASES: dict[str, dict[str, Any]] = {
     "sharded, no rows": {"layer": "1", "shard": True, "broken": True, "iterations": 1},
     "stopped": {"layer": "1", "iterations": 4, "stops": True},
 }
+ZERO: dict[str, dict[str, Any]] = {
+    "zero 1, block with a reference": {
+        "layer": "1",
+        "zero": 1,
+        "loss": LossConfig(beta=0.1),
+        "epochs": 2,
+        "weight_decay": 0.1,
+    },
+    "zero 2, boosted block": {"layer": "boost:1", "zero": 2, "boosted_learning_rate": 2e-2, "max_grad_norm": 0.05},
+    "zero 2, full with a reference": {"layer": "full", "zero": 2, "loss": LossConfig(beta=0.1)},
+    "zero 1, adapters": {"layer": "lora:1", "zero": 1},
+    "zero 1, bfloat16": {"layer": "1", "zero": 1, "dtype": torch.bfloat16, "iterations": 1},
+    "zero 1, one row an update": {"layer": "1", "zero": 1, "tasks": 1, "group_size": 2, "updates": 2, "iterations": 3},
+    "zero 2, no rows": {"layer": "1", "zero": 2, "broken": True, "iterations": 1},
+    "zero 1, no signal": {"layer": "1", "zero": 1, "iterations": 1, "one_in": 0, "invalid_penalty": 0.0},
+}
+if find_spec("deepspeed") is None:
+    ZERO.clear()
+CASES |= ZERO
 
 
 class Watched(GroupTrainer):
@@ -75,6 +96,7 @@ class Watched(GroupTrainer):
                 "exchanged": [],
                 "told": len(MESSAGES),
                 "scattered": len(SCATTERED),
+                "reduced": len(REDUCED),
             }
         )
         return prepared
@@ -108,6 +130,16 @@ def scattered(*tensors: torch.Tensor, **options: Any) -> Any:
     return reduce_scatter(*tensors, **options)
 
 
+REDUCED: list[int] = []
+all_reduce = distributed.all_reduce
+
+
+def reduced(tensor: torch.Tensor, *inputs: Any, **options: Any) -> Any:
+    """Notes the bytes of what is summed up over the processes in one piece, as DeepSpeed does with gradients."""
+    REDUCED.append(tensor.numel() * tensor.element_size())
+    return all_reduce(tensor, *inputs, **options)
+
+
 def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Trains a case; what happened, and the weights at the end."""
     case = dict(CASES[name])
@@ -119,6 +151,7 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     args = GroupConfig(**(settings | case), estimator=estimator)
     policy, target = model().to(dtype), parse(layer, 3)
     SCATTERED.clear()
+    REDUCED.clear()
     reports: list[IterationReport] = []
 
     def ended(report: IterationReport) -> bool:
@@ -135,6 +168,7 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         on_iteration=ended,
     )
     made.train()
+    summed = list(REDUCED)
     trained = {key: value.numel() * value.element_size() for key, value in made.trained.items()}
     made.close()
     found = {
@@ -149,6 +183,8 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         "cost": [report.cost for report in reports],
         "updates": made.updates,
         "scattered": list(SCATTERED),
+        "reduced": summed,
+        "optimizer_bytes": made.master_optimizer.state_bytes(),
         "trained_bytes": sum(trained.values()),
         "held_bytes": sum(local(value).numel() * value.element_size() for value in made.trained.values()),
     }
@@ -160,12 +196,12 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def resumed(shard: bool) -> bool:
+def resumed(**spread: Any) -> bool:
     """Whether an iteration, its checkpoint and another iteration are two iterations, bit for bit."""
     settings = {"iterations": 2, "tasks": 2, "group_size": 4, "updates": 1, "learning_rate": 1e-2, "use_cpu": True}
 
     def trainer(start: int, last: int) -> GroupTrainer:
-        args = GroupConfig(**settings, shard=shard, max_reply_tokens=4, start_iteration=start)
+        args = GroupConfig(**settings, **spread, max_reply_tokens=4, start_iteration=start)
         return GroupTrainer(
             model(),
             Guess,
@@ -236,13 +272,14 @@ def main(folder: Path) -> None:
 
     processes.Processes._exchange = counted
     setattr(distributed, SCATTER, scattered)
+    distributed.all_reduce = reduced
     with processes.joined("cpu") as joined:
         for name in sys.argv[2:] or CASES:
             found, weights = run(name)
             save_file(weights, folder / f"{name}.{joined.rank}.safetensors")
             (folder / f"{name}.{joined.rank}.json").write_text(json.dumps(found))
         said = {
-            "resumed": [resumed(shard=False), resumed(shard=True)],
+            "resumed": [resumed(), resumed(shard=True), *(resumed(zero=stage) for stage in (STAGES if ZERO else ()))],
             "failing": failing(),
             "different": different(),
             "first": joined.first(lambda: joined.rank),
