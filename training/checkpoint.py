@@ -15,7 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from envs.errors import InputError
+from envs.errors import InputError, shortened
+from envs.files import parse_json
 from training.processes import current
 
 
@@ -55,9 +56,12 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            counters = json.loads((file.metadata() or {})["counters"])
+            counters = parse_json((file.metadata() or {})["counters"], "its counters")
+            if not isinstance(counters, dict):
+                raise TypeError("its counters are no mapping")
             return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, OverflowError, TypeError, ValueError) as error:
+        said = shortened(str(error), 300)
         raise InputError(
-            f"the checkpoint {path} cannot be read ({error}). Delete it to start that arm again."
+            f"the checkpoint {path} cannot be read ({said}). Delete it to start that arm again."
         ) from error
