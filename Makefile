@@ -2,10 +2,12 @@
 # make run       the main job: python -m training.run env=alfworld layer=auto   (more keys: make run ARGS="seed=1")
 # make test      everything installed, linters and the whole test suite (the ALFWorld extra is built: CMake and a C++ compiler)
 # make test-vllm the tests of sampler=vllm with vLLM's CPU build, in an environment of its own (.venv-vllm)
+# make fuzz      breaks the files that Keystone reads, for MINUTES=30, and prints what it found
 # make lint      linters and type checker alone
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-chec
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-all install-vllm run test test-vllm lint
+.PHONY: help install install-all install-vllm run test test-vllm fuzz lint
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -34,6 +36,9 @@ test: lint
 
 test-vllm: install-vllm
 	$(VLLM)/bin/python -m pytest tests/agents/vllm $(ARGS)
+
+fuzz: install-all
+	$(BIN)/python -m tests.fuzz minutes=$(MINUTES) $(ARGS)
 
 lint: install-all
 	$(BIN)/ruff check .

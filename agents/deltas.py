@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envs.errors import InputError
+from envs.errors import InputError, shortened
+from envs.files import parse_json, understood
 
 if TYPE_CHECKING:
     import torch
@@ -99,14 +100,26 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if FORMAT not in metadata:
-            raise InputError(f"delta={path}: a safetensors file, but not a {FORMAT} file.")
-        card = Card(**json.loads(metadata[FORMAT]))
-    except (SafetensorError, json.JSONDecodeError, TypeError) as error:
-        raise InputError(f"delta={path}: not a readable delta file ({error}).") from error
+    except (OSError, SafetensorError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"delta={path}: not a readable delta file ({shortened(str(error), 300)}).") from error
+    if FORMAT not in metadata:
+        raise InputError(f"delta={path}: a safetensors file, but not a {FORMAT} file.")
+    card = _card(path, metadata[FORMAT])
     if fingerprint(tensors) != card.tensors_sha256:
         raise InputError(f"delta={path}: its tensors do not match its checksum; the file was altered.")
     return tensors, card
+
+
+def _card(path: Path, text: str) -> Card:
+    """Reads a delta's card."""
+    content = parse_json(text, f"delta={path}: its card")
+    with understood(f"delta={path}", "a delta"):
+        card = Card(**content)
+        if not all(isinstance(value, str) for value in (card.base_sha256, card.tensors_sha256, card.target)):
+            raise TypeError("its card holds something else than texts")
+        if not isinstance(card.details, dict):
+            raise TypeError("its card's details are no mapping")
+    return card
 
 
 def check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -5,19 +5,22 @@ What can be wrong with the names is found here without importing torch, so that 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import read_json
 from envs.installation import REPOSITORY
 
 if TYPE_CHECKING:
     import torch
+
+
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,19 @@ def choose_device(device: str) -> str:
     return device
 
 
+def model_settings(path: str) -> dict[str, Any]:
+    """What a model folder's config.json says; nothing for a hub id.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    file = Path(path) / "config.json"
+    settings = read_json(file, "model's configuration", _MOST_BYTES) if file.is_file() else {}
+    if not isinstance(settings, dict):
+        raise InputError(f"model={path}: its config.json must hold a JSON object.")
+    return settings
+
+
 def choose_dtype(dtype: str, path: str) -> torch.dtype:
     """Resolves `dtype=auto` by what a model folder's config.json says its weights are.
 
@@ -97,8 +113,7 @@ def choose_dtype(dtype: str, path: str) -> torch.dtype:
     import torch
 
     if dtype == "auto":
-        file = Path(path) / "config.json"
-        settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        settings = model_settings(path)
         stored = settings.get("dtype", settings.get("torch_dtype"))
         dtype = "bfloat16" if stored in ("bfloat16", "float16") else "float32"
     return torch.bfloat16 if dtype == "bfloat16" else torch.float32

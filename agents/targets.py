@@ -197,7 +197,7 @@ def _ranked(layer: str, which: str, count: int, study: Path, num_blocks: int) ->
         }
     except OSError as error:
         raise InputError(f"layer={layer}: cannot read {study}: {error.strerror or error}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration, ZeroDivisionError):
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError):
         raise InputError(f"layer={layer}: {study} is not a study.json of training.sweep.") from None
     outside = sorted(index for index in success if index >= num_blocks)
     if outside:

@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from envs import presets
 from envs.config_schema import Group, Key, expected, groups_of, keys_of, plain_types, takes_names, takes_text
-from envs.errors import InputError, unknown
+from envs.errors import InputError, shortened, unknown
 
 T = TypeVar("T")
 
@@ -189,6 +189,7 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _find(keys: Mapping[str, Key], path: str, source: str, given: str = "") -> Key:
     if path in keys:
         return keys[path]
+    path, given = shortened(path), shortened(given)
     if any(known.startswith(f"{path}.") for known in keys):
         raise InputError(f"{path!r} is a group of keys{source}. Write {path}.KEY=VALUE. --help lists every key.")
     settable = [known for known in keys if not known.endswith(".name")]
@@ -206,17 +207,20 @@ def _value(key: Key, text: str) -> Any:  # noqa: ANN401 - whatever YAML reads
         return None if text == "null" and NoneType in plain_types(key.type) else text
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (RecursionError, ValueError, yaml.YAMLError):
         return text
     # One name stands for the list of it.
     return [value] if takes_names(key.type) and isinstance(value, str) else value
 
 
 def _assign(config: DictConfig, key: Key, value: Any, source: str, given: str | None = None) -> None:  # noqa: ANN401
+    if "${" in str(value):
+        # OmegaConf would put in another key's value, or an environment variable's.
+        raise _refusal(key, str(value) if given is None else given, source)
     try:
         OmegaConf.update(config, key.path, value)
         result = OmegaConf.select(config, key.path)
-    except OmegaConfBaseException:
+    except (OmegaConfBaseException, RecursionError, ValueError, TypeError, OverflowError):
         raise _refusal(key, str(value) if given is None else given, source) from None
     allowed = not key.choices or result in key.choices
     # A number that is not one (nan) is beyond every limit.
@@ -227,6 +231,7 @@ def _assign(config: DictConfig, key: Key, value: Any, source: str, given: str | 
 
 
 def _refusal(key: Key, given: str, source: str) -> InputError:
+    given = shortened(given)
     near = difflib.get_close_matches(given, [str(choice) for choice in key.choices if choice], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InputError(f"{key.path} must be {expected(key)}, got {given!r}{source}.{hint}")

@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
-from envs.errors import InputError, unknown
+from envs.errors import InputError, shortened, unknown
+from envs.files import read_text
 from envs.installation import REPOSITORY
 
 FOLDER = REPOSITORY / "configs"
+MOST_BYTES = 1 << 20
+"""The largest configuration file that is read."""
 
 
 def names(group: str) -> list[str]:
@@ -46,15 +49,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not YAML, or holds something else.
     """
+    text = read_text(path, "configuration file", MOST_BYTES)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the configuration file {str(path)!r}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"the configuration file {str(path)!r} is not UTF-8 text.") from None
+        # A file of a few lines that names itself over and over would be gigabytes.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+            raise InputError(f"the configuration file {str(path)!r} has an alias (*name); write its value out.")
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        where = str(error).replace("\n", " ")
+        where = shortened(" ".join(str(error).split()), 300)
         raise InputError(f"the configuration file {str(path)!r} is not valid YAML: {where}") from None
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        said = shortened(str(error))
+        raise InputError(f"the configuration file {str(path)!r} holds what cannot be read ({said}).") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.types import Episode, Policy
 from envs.errors import InputError
+from envs.files import understood
 from envs.pool import Counts, counts_of
 from envs.screen import Screen
 from envs.types import TextEnv
@@ -74,6 +75,8 @@ class EvaluationFolder(Folder):
         stored = folder.read_json(SCORE)
         if stored is None:
             raise InputError(f"out={path} holds other files, no evaluation. Choose an empty or new folder.")
+        if not isinstance(stored, dict) or not isinstance(stored.get("cost"), dict):
+            raise InputError(f"out={path}: its {SCORE} is not that of an evaluation. Choose an empty or new folder.")
         there, here = dict(_leaves(stored)), dict(_leaves(facts))
         for name, value in here.items():
             if there.get(name) != value:
@@ -99,13 +102,15 @@ class EvaluationFolder(Folder):
 
     def played(self) -> dict[tuple[Temperature, str], Episode]:
         """The episodes that are there, by temperature and task."""
-        return {(row["temperature"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
+        with understood(self / EPISODES, "a file of episodes"):
+            return {(row["temperature"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
 
     def add_cost(self, seconds: float, counts: Counts) -> float:
         """Notes time spent on playing, and what went wrong with workers; returns the seconds of all calls."""
         content = self.read_json(SCORE)
         cost = {"seconds": seconds, **counts.as_cost()}
-        content["cost"] = {name: content["cost"].get(name, 0) + value for name, value in cost.items()}
+        with understood(self / SCORE, "an evaluation"):
+            content["cost"] = {name: content["cost"].get(name, 0) + value for name, value in cost.items()}
         self.write_json(SCORE, content)
         return float(content["cost"]["seconds"])
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError, StorageError
+from envs.files import parse_json, read_json, understood
 
 
 @contextmanager
@@ -84,7 +85,7 @@ class Folder:
     def read_json(self, name: str) -> Any:  # noqa: ANN401
         """Reads a JSON file; None if it is not there."""
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return read_json(path) if path.is_file() else None
 
     def append(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Appends rows to a line file."""
@@ -93,19 +94,34 @@ class Folder:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
-        """Reads a line file; a line cut off by a kill ends it."""
+        """Reads a line file; a last line that a kill cut off is left out.
+
+        Raises:
+            InputError: another line is broken.
+        """
         path = self.path / name
         if not path.is_file():
             return
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return
+        # A kill can cut a character in two; `splitlines` would also split at characters that may stand in a text.
+        *whole, last = path.read_bytes().split(b"\n")
+        for number, line in enumerate([*whole, last], 1):
+            cut = number > len(whole)
+            if line.strip():
+                try:
+                    row = parse_json(line.decode("utf-8"), f"{path}, line {number},")
+                    if not isinstance(row, dict):
+                        raise InputError(f"{path}, line {number}, is no JSON object.")
+                except (InputError, UnicodeDecodeError):
+                    if cut:
+                        return
+                    raise InputError(f"{path}, line {number}, is broken: delete the line or the folder.") from None
+                yield row
 
     def keep(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Rewrites a line file with the wanted rows only: what a resumed run will write again goes."""
-        self.write_rows(name, [row for row in self.rows(name) if wanted(row)])
+        with understood(self.path / name, "a file of rows"):
+            kept = [row for row in self.rows(name) if wanted(row)]
+        self.write_rows(name, kept)
 
     def write_rows(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Writes a whole line file."""

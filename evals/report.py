@@ -7,7 +7,6 @@ value is escaped by the template engine.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import parse_json, read_text, understood
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -63,7 +63,9 @@ def build(run_folder: Path) -> Path:
 
     from evals.report_view import view
 
-    variables = view(read(run_folder))
+    run = read(run_folder)
+    with understood(f"run={run_folder}", "a finished run"):
+        variables = view(run)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -71,7 +73,8 @@ def build(run_folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(variables)
+    with understood(f"run={run_folder}", "a finished run"):
+        page = environment.get_template("report.html").render(variables)
     report, aside = run_folder / "report.html", run_folder / "report.html.part"
     aside.write_text(page, encoding="utf-8")
     os.replace(aside, report)
@@ -97,22 +100,19 @@ def read(run_folder: Path) -> Run:
                 f"with a stopped one: python -m training.run resume={run_folder}"
             )
     metrics, layers = run_folder / "metrics.jsonl", run_folder / "layers.json"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+    lines = read_text(metrics).splitlines() if metrics.is_file() else []
     return Run(
         name=run_folder.resolve().name,
-        summary=_object((run_folder / "summary.json").read_text(encoding="utf-8"), "summary.json"),
-        config=(run_folder / "config.yaml").read_text(encoding="utf-8"),
+        summary=_object(read_text(run_folder / "summary.json"), "summary.json"),
+        config=read_text(run_folder / "config.yaml"),
         metrics=[_object(line, f"metrics.jsonl, line {number},") for number, line in enumerate(lines, 1)],
-        layers=_object(layers.read_text(encoding="utf-8"), "layers.json") if layers.is_file() else {},
+        layers=_object(read_text(layers), "layers.json") if layers.is_file() else {},
     )
 
 
 def _object(text: str, source: str) -> dict[str, Any]:
     """Reads one JSON object."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{source} of the run is not valid JSON: {error}.") from None
+    content = parse_json(text, f"{source} of the run")
     if not isinstance(content, dict):
         raise InputError(f"{source} of the run must hold a JSON object, not {type(content).__name__}.")
     return content

@@ -13,7 +13,6 @@ differences: Fieller's interval with the covariance of the same two parts. Nothi
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from agents.targets import middle
 from envs.errors import InputError
+from envs.files import read_json
 from evals.statistics import MINIMUM_GAIN, Interval, fieller, quantile, wilson
 
 CELLS = "cells"
@@ -77,7 +77,7 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for path in sorted((folder / CELLS).glob("*.json")):
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = read_json(path)
             if not {"cell", "seed", "cost"} <= row.keys() or not {"panels", "chosen"} & row.keys():
                 raise ValueError("it lacks cell, seed, cost, panels or chosen")
         except (OSError, ValueError, AttributeError) as error:

@@ -16,6 +16,7 @@ from typing import Any
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import understood
 from evals.folder import Folder
 from evals.selector_validation import rank_correlation, validate
 from evals.studies import arms_of, build, read_cells
@@ -59,16 +60,22 @@ def write(path: Path) -> list[str]:
     if facts is None:
         raise InputError(f"{path} holds no study: it has no {FACTS}.")
     content = load(path, facts)
-    folder.write_json(STUDY, content)
     panel = next(iter(content["panels"]), None)
-    if panel is not None:
-        folder.write_text(PLOT, chart(content, panel))
+    with understood(path, "a study"):
+        folder.write_json(STUDY, content)
+        if panel is not None:
+            folder.write_text(PLOT, chart(content, panel))
     return content["reading"] if panel is not None else ["No arm has been scored yet."]
 
 
 def load(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Builds the content of `study.json` from a folder's cells."""
     rows = read_cells(path)
+    with understood(path, "a study"):
+        return _built(rows, facts)
+
+
+def _built(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     content = build(facts, rows)
     picks = [row for row in rows if "chosen" in row]
     arms = arms_of(rows)
@@ -86,7 +93,8 @@ def agreement(folders: Sequence[Path]) -> list[str]:
         content = Folder(path).read_json(STUDY)
         if content is None:
             raise InputError(f"{path} has no {STUDY}: python -m evals.study folder={path}")
-        studies.append((path.name, _means(content)))
+        with understood(path / STUDY, "a study"):
+            studies.append((path.name, _means(content)))
     lines = []
     for (first, one), (second, other) in combinations(studies, 2):
         found = rank_correlation(one, other)

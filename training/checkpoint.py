@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from agents.deltas import fingerprint
-from envs.errors import InputError, StorageError
+from envs.errors import InputError, StorageError, shortened
+from envs.files import parse_json
 from training.processes import current
 
 KEPT = 2
@@ -78,7 +79,7 @@ class Checkpoints:
                     self.say(f"{error} The one before is used, or the arm begins again.")
                     continue
                 tensors.update(found)
-                return list(counters["history"])
+                return list(counters.get("history", []))
             return []
 
         history = current().first(read)
@@ -150,11 +151,14 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
         counted, written = metadata["counters"], metadata["sha256"]
         if _hash(tensors, counted) != written:
             raise InputError(f"the checkpoint {path} has changed since it was written.")
-        return tensors, dict(json.loads(counted))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        counters = parse_json(counted, "its counters")
+        if not isinstance(counters, dict):
+            raise TypeError("its counters are no mapping")
+        return tensors, counters
+    except (OSError, SafetensorError, KeyError, OverflowError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"the checkpoint {path} cannot be read ({error}).") from error
+        raise InputError(f"the checkpoint {path} cannot be read ({shortened(str(error), 300)}).") from error
 
 
 def _hash(tensors: Mapping[str, torch.Tensor], counted: str) -> str:

@@ -19,12 +19,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.models import quiet
+from agents.models import model_settings, quiet
 from agents.prompts import manner_of, parse_context, recalled
 from agents.samplers import VllmConfig
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import understood
 from envs.registry import env_class, make_from
 from training import fitting
 from training.bench.shapes import SHAPES, Shape, build, find
@@ -92,19 +93,20 @@ def shape_of(config: RunConfig) -> Shape:
             f"model={config.model.name or config.model.path}: a dry run needs a shape that is known here, "
             f"{', '.join(SHAPES)}, or a model's folder."
         )
-    sizes = json.loads(file.read_text(encoding="utf-8"))
-    heads = sizes["num_attention_heads"]
-    return Shape(
-        sizes["model_type"],
-        sizes["hidden_size"],
-        sizes["num_hidden_layers"],
-        heads,
-        sizes.get("num_key_value_heads", heads),
-        sizes.get("head_dim") or sizes["hidden_size"] // heads,
-        sizes["intermediate_size"],
-        sizes["vocab_size"],
-        bool(sizes.get("tie_word_embeddings", False)),
-    )
+    sizes = model_settings(str(file.parent))
+    with understood(file, "the configuration of a causal language model"):
+        heads = int(sizes["num_attention_heads"])
+        return Shape(
+            str(sizes["model_type"]),
+            int(sizes["hidden_size"]),
+            int(sizes["num_hidden_layers"]),
+            heads,
+            int(sizes.get("num_key_value_heads") or heads),
+            int(sizes.get("head_dim") or sizes["hidden_size"] // heads),
+            int(sizes["intermediate_size"]),
+            int(sizes["vocab_size"]),
+            bool(sizes.get("tie_word_embeddings", False)),
+        )
 
 
 def sample_prompts(config: RunConfig, turns: int = 30, episodes: int = 4) -> list[str]:

@@ -26,13 +26,20 @@ def arms_of(config: RunConfig, blocks: int) -> dict[str, Target]:
     return found | ({"full": targets.full(blocks)} if config.compare == "full" and not target.full else {})
 
 
-def skeleton(path: str, dtype: torch.dtype) -> PreTrainedModel | None:
-    """A model without weights; None where its configuration cannot be had, which loading it explains."""
+def skeleton(path: str, dtype: torch.dtype, *, offline: bool = False) -> PreTrainedModel | None:
+    """A model without weights; None where its configuration cannot be had, which loading it explains.
+
+    Args:
+        path: its folder or hub id.
+        dtype: type of its weights.
+        offline: whether a hub id's configuration must be on this machine already.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        settings = AutoConfig.from_pretrained(path, local_files_only=Path(path).is_dir(), trust_remote_code=False)
+        local = offline or Path(path).is_dir()
+        settings = AutoConfig.from_pretrained(path, local_files_only=local, trust_remote_code=False)
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(settings, dtype=dtype)
     except (OSError, ValueError):
@@ -90,27 +97,50 @@ def check_fits(config: RunConfig, model: PreTrainedModel, device: str) -> None:
     Raises:
         InputError: they cannot.
     """
-    import psutil
-    import torch
-
-    from agents.blocks import find_stack
-    from agents.quantized import stored_bytes
-    from training.estimate import state_bytes, weight_bytes
-
-    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-    plain = config.train.frozen == PLAIN
-    weights = weight_bytes(model) if plain else stored_bytes(model, config.train.frozen, kept(config, model))
-    for arm, target in arms_of(config, len(find_stack(model))).items():
-        states = sum(state_bytes(model, target, reference=bool(config.train.beta)).values())
+    free = free_bytes(device)
+    for arm, (weights, states) in needs(config, model).items():
         if weights + states > free:
             raise InputError(
                 f"model={config.model.name} does not fit: {arm} needs at least {(weights + states) / 1e9:.1f} GB on "
                 f"{device} (weights {weights / 1e9:.1f}, gradients and optimizer {states / 1e9:.1f}), and "
-                f"{free / 1e9:.1f} GB are free. {_advice(arm, config)}"
+                f"{free / 1e9:.1f} GB are free. {advice(arm, config)}"
             )
 
 
-def _advice(arm: str, config: RunConfig) -> str:
+def free_bytes(device: str) -> int:
+    """Memory of a device, "cuda" or "cpu", that nobody uses now."""
+    import psutil
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available)
+
+
+def needs(config: RunConfig, model: PreTrainedModel) -> dict[str, tuple[int, int]]:
+    """What each arm of a run needs at least.
+
+    Args:
+        config: the run's configuration.
+        model: its model, without weights.
+
+    Returns:
+        By arm, bytes of the weights, and of gradients, optimizer and reference.
+
+    Raises:
+        InputError: more than some fixed blocks would be trained on rounded weights.
+    """
+    from agents.blocks import find_stack
+    from agents.quantized import stored_bytes
+    from training.estimate import state_bytes, weight_bytes
+
+    plain = config.train.frozen == PLAIN
+    weights = weight_bytes(model) if plain else stored_bytes(model, config.train.frozen, kept(config, model))
+    return {
+        arm: (weights, sum(state_bytes(model, target, reference=bool(config.train.beta)).values()))
+        for arm, target in arms_of(config, len(find_stack(model))).items()
+    }
+
+
+def advice(arm: str, config: RunConfig) -> str:
     """What would need less memory."""
     if arm == "full":
         return "Leave the full-parameter arm out (compare=none), or take a smaller model."

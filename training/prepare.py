@@ -6,19 +6,18 @@ the model. Neither writes anything. `open_run` then needs the run's folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agents.models import choose_device, choose_dtype, locate_model, quiet
+from agents.models import choose_device, choose_dtype, locate_model, model_settings, quiet
 from agents.prompts import parse_context
 from agents.samplers import check_sampler
 from agents.starts import WARM, is_made, start_folder, warmstart_command
 from agents.targets import Target, check_installed, parse
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from training.running import Run
+
+
+MOST_BLOCKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -206,14 +208,14 @@ def block_count(model_path: str) -> int:
 
 def _stated_blocks(model_path: str) -> int:
     """Number of blocks that a local model's config.json states; 0 if there is none."""
-    file = Path(model_path) / "config.json"
-    if not file.is_file():
-        return 0
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"model={model_path}: its config.json is not valid JSON ({error}).") from None
-    return int(settings.get("num_hidden_layers", settings.get("n_layer", 0)))
+    settings = model_settings(model_path)
+    count = settings.get("num_hidden_layers", settings.get("n_layer", 0))
+    if not isinstance(count, int) or not 0 <= count <= MOST_BLOCKS:
+        raise InputError(
+            f"model={model_path}: its config.json should state from 1 to {MOST_BLOCKS} blocks, and states "
+            f"{shortened(repr(count))}."
+        )
+    return count
 
 
 def load_model(inputs: Inputs) -> Loaded:

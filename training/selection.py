@@ -21,6 +21,7 @@ from agents.blocks import find_stack
 from agents.rows import Row
 from agents.targets import Target, parameters, parse
 from agents.types import EpisodeKey
+from envs.files import understood
 from training import checkpoint, selectors
 from training.arms import train
 from training.batches import TrainingRow
@@ -200,7 +201,11 @@ def kept_rows(file: Path) -> list[TrainingRow]:
         InputError: the file is cut or holds something else.
     """
     tensors, facts = checkpoint.load(file)
-    columns = {name: tensor.numpy() for name, tensor in tensors.items()}
+    with understood(file, "a file of training rows"):
+        return _rows({name: tensor.numpy() for name, tensor in tensors.items()}, facts)
+
+
+def _rows(columns: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[str, Any]) -> list[TrainingRow]:
     rows, start, spoken = list[TrainingRow](), 0, 0
     for length, task in zip(facts["lengths"], facts["tasks"], strict=True):
         whole = slice(start, start + length)

@@ -28,6 +28,7 @@ from agents.targets import middle
 from envs.command import run_command
 from envs.config import load, save
 from envs.errors import InputError
+from envs.files import understood
 from evals import study
 from evals.folder import Folder
 from evals.reserve import ReserveConfig
@@ -193,12 +194,13 @@ def rates_of(config: SweepConfig, num_blocks: int) -> Any:  # noqa: ANN401 - a f
     if not config.rates:
         return lambda arm: train.full_learning_rate if arm == FULL else 0.0 if arm == BASE else train.learning_rate
     found: dict[str, dict[float, list[float]]] = {}
-    for row in RunFolder(Path(config.rates)).rows(RATE_CELLS):
-        found.setdefault(row["target"], {}).setdefault(row["rate"], []).append(row["success"])
-    best = {
-        target: max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
-        for target, by_rate in found.items()
-    }
+    with understood(Path(config.rates) / RATE_CELLS, "a search of learning rates"):
+        for row in RunFolder(Path(config.rates)).rows(RATE_CELLS):
+            found.setdefault(str(row["target"]), {}).setdefault(float(row["rate"]), []).append(float(row["success"]))
+        best = {
+            target: max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
+            for target, by_rate in found.items()
+        }
     center = str(middle(num_blocks)[0])
     best = {{"middle": center, "last": str(num_blocks - 1)}.get(target, target): rate for target, rate in best.items()}
     missing = [name for name in (center, *([FULL] if config.full else [])) if name not in best]

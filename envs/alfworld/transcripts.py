@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from envs.alfworld.walks import Walk
 from envs.errors import InputError
+from envs.files import read_text
 
 TABLE = Path(__file__).with_name("transcripts.tsv")
 """The committed table."""
@@ -137,7 +138,7 @@ def read_table(path: Path) -> dict[tuple[str, str], str]:
     if not path.is_file():
         return {}
     table = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path, "table").splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None:
             raise InputError(f"{path}, line {number}: expected a game, a walk and a hash, separated by tabs.")

@@ -19,6 +19,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -30,6 +31,7 @@ from envs.alfworld.walks import LENGTHS
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
+from envs.files import parse_json, read_text
 
 ROWS = "rows.jsonl"
 ALL = "all"
@@ -245,12 +247,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    for line in read_text(path, "file of rows").splitlines():
+        with suppress(InputError):
+            rows.append(parse_json(line, "a row"))
+    return [row for row in rows if isinstance(row, dict)]
 
 
 if __name__ == "__main__":

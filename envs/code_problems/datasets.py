@@ -28,6 +28,7 @@ from typing import Any
 
 from envs.code_problems.problems import Problem, needed_imports, tested_names, used_names
 from envs.errors import InputError, MissingExtraError, shortened, unknown
+from envs.files import parse_json, read_text
 
 SPLITS = ("train", "valid", "test")
 _MBPP = {"task_id": (int, str), "text": (str,), "code": (str,), "test_list": (list,)}
@@ -100,8 +101,8 @@ def parse(row: Any, where: str, public_tests: int) -> tuple[str, Problem]:  # no
             # What Python thinks of the style of published programs is no news for their readers.
             warnings.simplefilter("ignore")
             problem = _mbpp(row, public_tests) if kind == "MBPP" else _human_eval(row)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: the program or its tests are not Python: {error}.") from None
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise InputError(f"{where}: the program or its tests are not Python: {shortened(str(error), 300)}.") from None
     return _split(row, where), problem
 
 
@@ -197,12 +198,7 @@ def _file_rows(path: Path) -> Iterator[_Row]:
     if not files:
         raise InputError(f"the folder {path} has no .jsonl or .json files.")
     for file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot read {file}: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{file} is not UTF-8 text.") from None
+        text = read_text(file, "file of problems")
         yield from ((where, row, "") for where, row in _rows_of(file, text))
 
 
@@ -218,9 +214,9 @@ def _rows_of(file: Path, text: str) -> Iterator[tuple[str, Any]]:
 
 def _parsed(text: str, where: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}).") from None
+        return parse_json(text, "it")
+    except InputError as error:
+        raise InputError(f"{where}: not JSON ({error})") from None
 
 
 def _hub_rows(name: str, split: str) -> Iterable[_Row]:

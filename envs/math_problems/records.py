@@ -7,7 +7,6 @@ holds both. A split without a file of its own is cut out of the training file by
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError, MissingExtraError, shortened
+from envs.files import parse_json
 from envs.math_problems.problems import SPLITS, Problem, split_of
 from envs.verifiers import Verdict
 from envs.verifiers.math_answer import verify
@@ -213,8 +213,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str, Any]]:
                     continue
                 where = f"{path}, line {number}"
                 try:
-                    yield number, where, json.loads(line)
-                except (ValueError, RecursionError):
+                    yield number, where, parse_json(line, where)
+                except InputError:
                     raise InputError(f"{where}: not JSON: {shortened(line.strip(), 60)!r}.") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text.") from None

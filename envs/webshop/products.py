@@ -9,7 +9,7 @@ the price of a product that has a range, and the price limit of a goal.
 from __future__ import annotations
 
 import itertools
-import json
+import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envs import files
 from envs.errors import InputError, shortened
+from envs.files import understood
 
 NO_LIMIT = 1_000_000.0
 CATEGORY_SEPARATOR = "\u203a"
@@ -35,6 +37,7 @@ _FIELDS = (
 )
 _INSTRUCTION_FIELDS = ("instruction", "instruction_attributes", "instruction_options")
 _NO_PRICE = 100.0
+_MOST_CHOICES = 1_000_000
 _NO_ATTRIBUTES = ("DUMMY_ATTR",)
 
 
@@ -104,12 +107,7 @@ def read_json(path: Path, kind: type[Any]) -> Any:  # noqa: ANN401 - a list or a
     Raises:
         InputError: it cannot be read, is not JSON or holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} is not valid JSON: {shortened(str(error))}") from None
+    content = files.read_json(path)
     if not isinstance(content, kind):
         what = "a list" if kind is list else "entries by product number (asin)"
         raise InputError(f"{str(path)!r} should hold {what}, and holds a {type(content).__name__}.")
@@ -140,8 +138,11 @@ def products_of(items: Sequence[Any], attributes: Mapping[str, Any], source: str
             continue
         try:
             products[asin] = _product(item, attributes.get(asin, {}))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{source}: product {place} ({asin}) cannot be understood: {error!r}.") from None
+            _check_texts(products[asin])
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{source}: product {place} ({asin}) cannot be understood: {shortened(repr(error), 200)}."
+            ) from None
     return products
 
 
@@ -164,6 +165,17 @@ def _product(item: Mapping[str, Any], known: Mapping[str, Any]) -> Product:
         attributes=tuple(known.get("attributes", _NO_ATTRIBUTES)),
         options=_options(item["customization_options"] or {}),
     )
+
+
+def _check_texts(product: Product) -> None:
+    """Makes sure that what should be text is text.
+
+    Raises:
+        TypeError: it is not.
+    """
+    searched = (product.title, product.category, product.query, product.product_category, *product.attributes)
+    if not all(isinstance(text, str) for text in (*searched, *product.texts)):
+        raise TypeError("a field that should be text is not")
 
 
 def _prices(text: str | None) -> list[float]:
@@ -194,14 +206,18 @@ def human_goals(products: Mapping[str, Product], instructions: Mapping[str, Any]
     """
     goals = []
     for asin, product in products.items():
-        for number, entry in enumerate(instructions.get(asin, ())):
+        written = instructions.get(asin, ())
+        if not isinstance(written, Sequence):
+            raise InputError(f"{source}: the entry of {asin} should be a list of instructions.")
+        for number, entry in enumerate(written):
             missing = [field for field in _INSTRUCTION_FIELDS if not isinstance(entry, dict) or field not in entry]
             if missing:
                 raise InputError(f"{source}: instruction {number} of {asin} lacks {', '.join(map(repr, missing))}.")
             if entry["instruction_attributes"]:
-                options = tuple(("", value) for value in entry["instruction_options"])
-                words = entry["instruction"].strip(".")
-                goals.append(_goal(product, f"{asin}/{number}", words, entry["instruction_attributes"], options))
+                with understood(f"{source}: instruction {number} of {asin}", "an instruction"):
+                    options = tuple(("", value) for value in entry["instruction_options"])
+                    words = entry["instruction"].strip(".")
+                    goals.append(_goal(product, f"{asin}/{number}", words, entry["instruction_attributes"], options))
     return goals
 
 
@@ -211,21 +227,28 @@ def synthetic_goals(products: Mapping[str, Product], instructions: Mapping[str, 
     Args:
         products: by number.
         instructions: the content of `items_ins_v2*.json`.
+
+    Raises:
+        InputError: an instruction is broken, or a product can be chosen in too many ways.
     """
     goals = []
     for asin, product in products.items():
-        entry = instructions.get(asin, {})
-        if not entry.get("instruction") or not entry.get("instruction_attributes"):
-            continue
-        for number, options in enumerate(_choices(product)):
-            chosen = ", and ".join(f"{name}: {value}" for name, value in options)
-            words = entry["instruction"] + (f" with {chosen}" if chosen else "")
-            goals.append(_goal(product, f"{asin}/{number}", words, entry["instruction_attributes"], options))
+        with understood(f"the entry of product {asin}", "an instruction"):
+            entry = instructions.get(asin, {})
+            if not entry.get("instruction") or not entry.get("instruction_attributes"):
+                continue
+            for number, options in enumerate(_choices(product)):
+                chosen = ", and ".join(f"{name}: {value}" for name, value in options)
+                words = entry["instruction"] + (f" with {chosen}" if chosen else "")
+                goals.append(_goal(product, f"{asin}/{number}", words, entry["instruction_attributes"], options))
     return goals
 
 
 def _choices(product: Product) -> Iterator[tuple[tuple[str, str], ...]]:
     names = sorted(product.options)
+    count = math.prod(len(product.options[name]) for name in names)
+    if count > _MOST_CHOICES:
+        raise InputError(f"product {product.asin} can be chosen in {count:.3g} ways, more than {_MOST_CHOICES:,}.")
     for values in itertools.product(*(product.options[name] for name in names)):
         yield tuple(zip(names, values, strict=True))
 
@@ -238,4 +261,6 @@ def _goal(
     if len(limits) >= 2:
         limit = max(random.Random(f"webshop/{name}").sample(limits, 2))
         text = f", and price lower than {limit:.2f} dollars"
+    if not all(isinstance(part, str) for part in (*attributes, *itertools.chain(*options))):
+        raise TypeError("an attribute or option is not text")
     return Goal(name, product.asin, words + text, words, tuple(attributes), options, limit)

@@ -111,7 +111,7 @@ def test_a_larger_generated_shop_starts_with_the_smaller_one():
         (lambda folder: (folder / "items_shuffle_1000.json").unlink(), r"one items_shuffle\*.json.*has none"),
         (lambda folder: (folder / "items_shuffle.json").write_text("[]"), "name one of them"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("{"), "is not valid JSON"),
-        (lambda folder: (folder / "items_shuffle_1000.json").write_bytes(b"\xff"), "is not valid JSON"),
+        (lambda folder: (folder / "items_shuffle_1000.json").write_bytes(b"\xff"), "is not UTF-8 text"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("{}"), "should hold a list, and"),
         (lambda folder: (folder / "items_ins_v2_1000.json").write_text("[]"), "should hold entries by product number"),
         (lambda folder: (folder / "items_shuffle_1000.json").write_text("[1]"), "product 0 lacks 'asin', 'name'"),
