@@ -128,7 +128,11 @@ def _header(draw: st.DrawFn, content: bytes) -> bytes:
     metadata = header.get("__metadata__", {})
     if metadata and draw(st.booleans()):
         name = draw(st.sampled_from(sorted(metadata)))
-        metadata[name] = _written(_changed(draw, json.loads(metadata[name]))).decode("utf-8", "surrogatepass")
+        try:
+            held = json.loads(metadata[name])
+        except ValueError:  # a hash, say
+            held = metadata[name]
+        metadata[name] = _written(_changed(draw, held)).decode("utf-8", "surrogatepass")
     else:
         header = _changed(draw, header)
     written = _written(header)
