@@ -32,8 +32,8 @@ class ChaosConfig:
 
 def main(config: ChaosConfig) -> int:
     """Runs the command."""
-    from tests.chaos.faults import FAULTS
     from tests.chaos.jobs import Training
+    from tests.chaos.table import FAULTS
 
     if config.only and config.only not in FAULTS:
         raise unknown("fault", config.only, FAULTS)
@@ -43,7 +43,7 @@ def main(config: ChaosConfig) -> int:
 
 
 def _table(training: Training, only: str) -> int:
-    from tests.chaos.faults import FAULTS
+    from tests.chaos.table import FAULTS
 
     failed = 0
     print("| fault | what the user sees | what is lost |\n|---|---|---|")
@@ -52,7 +52,7 @@ def _table(training: Training, only: str) -> int:
             try:
                 said = fault.provoke(training).replace(str(training.scratch), "...").replace("|", "\\|")
             except AssertionError as error:
-                failed, said = 1, f"BROKEN PROMISE: {' '.join(str(error).split())[:500]}"
+                failed, said = 1, f"BROKEN PROMISE: {' '.join(str(error).split())[:3000]}"
             print(f"| {fault.what} | {said} | {fault.lost} |", flush=True)
     return failed
 
@@ -68,7 +68,7 @@ def _kills(training: Training, config: ChaosConfig) -> int:
             killed += killed_at_random(training, config.seed * 10**6 + number, seconds)
             alike += 1
         except AssertionError as error:
-            print(f"kill {number}: {' '.join(str(error).split())[:500]}", flush=True)
+            print(f"kill {number}: {' '.join(str(error).split())[:3000]}", flush=True)
     print(f"{config.kills} runs, {killed} of them killed before their end, {alike} ended like the undisturbed one.")
     return int(alike < config.kills)
 

@@ -1,7 +1,7 @@
-"""The faults: how each is provoked, what the user then sees, and what is lost.
+"""Faults of the machine under a run: kills, clocks, disks, memory, Ctrl-C.
 
 A fault is a function of a `Training` that provokes it, checks all that is promised and returns the line that the user
-sees. To add one, write it with `@fault(...)` here or in a module that `FAULTS` is filled from.
+sees. To add one, write it with `@fault(...)` here or in a module that `tests.chaos.table` imports.
 """
 
 from __future__ import annotations
@@ -12,48 +12,15 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from evals.folder import Folder
 from tests.chaos.jobs import ITERATIONS, Job, Training, trained
+from tests.chaos.rows import REPLAYED, fault
 from tests.training.results import same
 from training.folder import CONFIG, EPISODES, LOG, STATE, SUMMARY
-
-Provoke = Callable[[Training], str]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One row of the table.
-
-    Attributes:
-        name: its function's name.
-        what: what happens.
-        lost: what is lost.
-        provoke: provokes it and returns the line that the user sees.
-    """
-
-    name: str
-    what: str
-    lost: str
-    provoke: Provoke
-
-
-FAULTS: dict[str, Fault] = {}
-REPLAYED = "the iteration under way, which is played again"
-
-
-def fault(what: str, lost: str) -> Callable[[Provoke], Provoke]:
-    """Adds a fault to the table."""
-
-    def add(provoke: Provoke) -> Provoke:
-        FAULTS[provoke.__name__] = Fault(provoke.__name__, what, lost, provoke)
-        return provoke
-
-    return add
 
 
 @fault("`kill -9` of the trainer", REPLAYED)

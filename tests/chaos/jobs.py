@@ -115,15 +115,16 @@ class Training:
     Args:
         scratch: a folder for all of them.
         words: keys beside those of the short run.
+        env: the world.
     """
 
-    def __init__(self, scratch: Path, *words: str) -> None:
+    def __init__(self, scratch: Path, *words: str, env: str = "tests.training.guessing:Guess") -> None:
         self.scratch = scratch
         model = scratch / "model"
         if not model.exists():
             write_model(model, BLOCKS)
         self.words = [
-            "env=tests.training.guessing:Guess",
+            f"env={env}",
             f"model={model}",
             "model.max_reply_tokens=4",
             f"iterations={ITERATIONS}",

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from envs.installation import REPOSITORY
-from tests.chaos.faults import FAULTS, PHASES, ctrl_c, killed_at_random
+from tests.chaos.faults import PHASES, ctrl_c, killed_at_random
 from tests.chaos.jobs import Training
+from tests.chaos.table import FAULTS
 
 pytestmark = pytest.mark.timeout(1200)
 # All phases of Ctrl-C, and all moments of a kill, are the command's.

@@ -1,0 +1,8 @@
+"""The whole table of faults."""
+
+from __future__ import annotations
+
+from tests.chaos import faults, worlds_faults
+from tests.chaos.rows import FAULTS
+
+__all__ = ["FAULTS", "faults", "worlds_faults"]
