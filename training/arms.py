@@ -54,6 +54,7 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
         prefix_bytes=train.prefix_megabytes * 2**20,
         prefix_host_bytes=train.prefix_host_megabytes * 2**20,
         estimator=run.estimator(),
+        watch=config.watch,
         set_aside=(*run.tuning.tasks, *run.probe.tasks),
         learning_rate=train.full_learning_rate if target.everything else train.learning_rate,
         boosted_learning_rate=train.learning_rate,
@@ -96,6 +97,7 @@ class _Arm:
         begun = current().agree(self._latest.is_file())
         self._tensors, counters = checkpoint.load(self._latest) if begun else ({}, {"iterations": 0, "history": []})
         self._start, self._history = int(counters["iterations"]), list(counters["history"])
+        self._watch = counters.get("watch")
 
     def train(self) -> dict[str, Any]:
         """Trains to the end, or until a stop is asked for."""
@@ -111,6 +113,10 @@ class _Arm:
             trainer = self._trainer(bar)
             if self._tensors:
                 trainer.master_optimizer.restore(self._tensors)
+            if self._watch:
+                trainer.watch.restore(self._watch)
+            if run.config.watch.roll_back and not self._start:
+                self._save(trainer, 0)
             try:
                 trainer.train()
             finally:
@@ -159,27 +165,37 @@ class _Arm:
     def _finish(self, report: IterationReport, trainer: GroupTrainer, bar: Bar) -> None:
         """Writes down what an iteration gave."""
         run, history = self._run, self._history
-        history.append(record(run, self._name, report))
+        back = run.config.watch.roll_back and any(finding.damages for finding in report.findings)
+        if back:
+            trainer.restore(checkpoint.load(self._latest)[0])
+        history.append(record(run, self._name, report) | ({"rolled_back": True} if back else {}))
         self._trackers.log({"iteration": report.iteration, **report.metrics, "cost": report.cost})
-        if current().main:
-            if self._keep is not None:
-                self._keep(history, trainer.weights())
-            counted = {"iterations": report.iteration + 1, "history": history}
-            checkpoint.save(self._latest, trainer.master_optimizer.export(), counted)
-        line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
+        if current().main and self._keep is not None:
+            self._keep(history, trainer.weights())
+        self._save(trainer, report.iteration + 1)
+        rolled = ", weights rolled back" if back else ""
+        line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}{rolled}"
         bar.note(line)
         run.screen.log(f"{self._name}: {line}")
+
+    def _save(self, trainer: GroupTrainer, iterations: int) -> None:
+        counted = {"iterations": iterations, "history": self._history, "watch": trainer.watch.state()}
+        if current().main:
+            checkpoint.save(self._latest, trainer.master_optimizer.export(), counted)
 
 
 def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     """Writes an iteration's rows; returns what the run still needs of it."""
-    run.folder.append(METRICS, [{"arm": arm, "iteration": report.iteration, **report.metrics, "cost": report.cost}])
+    found = {finding.detector: finding.words for finding in report.findings}
+    wrong: dict[str, Any] = {"found": found} if found else {}
+    row = {"arm": arm, "iteration": report.iteration, **report.metrics, **wrong, "cost": report.cost}
+    run.folder.append(METRICS, [row])
     shown = report.collected.episodes[: SAMPLED_GROUPS * run.config.train.group_size]
     run.folder.append(
         EPISODES, (episode_row(e, arm=arm, purpose="training", temperature=run.config.train.temperature) for e in shown)
     )
-    kept = ("sampled_tokens", "row_tokens", "success")
-    return {name: report.metrics[name] for name in kept} | {"cost": report.cost}
+    kept = ("sampled_tokens", "row_tokens", "success", "skipped_updates")
+    return {name: report.metrics[name] for name in kept} | wrong | {"cost": report.cost}
 
 
 def describe(report: IterationReport) -> str:
@@ -201,14 +217,16 @@ def _mismatch(report: IterationReport) -> str:
 
 
 def _trouble(report: IterationReport) -> str:
-    """What went wrong with environments, if anything did."""
+    """What went wrong, if anything did."""
     found = {
         "workers restarted": report.cost["workers_restarted"],
         "episodes begun again": report.cost["episodes_replayed"],
         "episodes broken": report.metrics["errors"],
         "episodes out of context": report.metrics["context_stops"],
+        "updates skipped": report.metrics["skipped_updates"],
     }
-    return "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
+    counted = "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
+    return counted + "".join(f", WRONG: {one.detector}: {one.words}" for one in report.findings)
 
 
 def save_delta(run: Run, target: Target, base_sha256: str) -> deltas.Card:

@@ -17,6 +17,7 @@ from envs.config_schema import Group, group, key
 from envs.pool import PoolConfig
 from envs.registry import environment_key
 from training import advantages
+from training.detectors import WatchConfig
 
 
 @dataclass(frozen=True)
@@ -145,5 +146,6 @@ class RunConfig:
         " WANDB_MODE=online), trackio (on this machine), or wandb,trackio",
     )
     train: TrainConfig = field(default_factory=TrainConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     pool: PoolConfig = field(default_factory=PoolConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)

@@ -39,6 +39,9 @@ class UpdateLoop(Trainer):
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*", category=FutureWarning)
             return super().train(*arguments, **options)
 
+    def before_step(self) -> None:
+        """Called before every step of the optimizer, when the gradient is known and clipped."""
+
     def after_update(self) -> bool:
         """Called after every update; True ends the loop."""
         raise NotImplementedError
@@ -60,10 +63,19 @@ class UpdateLoop(Trainer):
 
 
 class _UpdateEnd(TrainerCallback):
-    """Asks the loop after each update."""
+    """Tells the loop of each update."""
 
     def __init__(self, loop: UpdateLoop) -> None:
         self.loop = loop
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        self.loop.before_step()
 
     def on_step_end(
         self,

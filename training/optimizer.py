@@ -89,6 +89,7 @@ class MasterAdamW(torch.optim.AdamW):
             state = {
                 key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
             }
+            self.state.pop(master, None)
             if state:
                 # Copies: the optimizer works in place, and what was given may be kept for another restore.
                 self.state[master] = {
@@ -105,5 +106,5 @@ def warmed_up(optimizer: MasterAdamW, warmup: int, wrapped: torch.optim.Optimize
         warmup: updates over which the rate rises.
         wrapped: what the schedule sets the rates of, if that is another object around it.
     """
-    before = optimizer.updates_made
-    return LambdaLR(wrapped or optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1)))
+    # Those that were skipped or rolled back do not count: a resumed run would not know of them.
+    return LambdaLR(wrapped or optimizer, lambda step: min(1.0, (optimizer.updates_made + 1) / (warmup + 1)))

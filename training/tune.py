@@ -134,7 +134,8 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     folder = RunFolder(out / cell.name)
     folder.path.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    inputs = check(replace(config, seed=cell.seed, train=rates))
+    # A rate that is too high shall score badly, not end the search.
+    inputs = check(replace(config, seed=cell.seed, train=rates, watch=replace(config.watch, limit=0)))
     run = open_run(inputs, load_model(inputs), folder, echo=False)
     target = parse(cell.target, len(find_stack(run.model)), selectors.names())
     assert target is not None
