@@ -33,7 +33,7 @@ CELLS = "cells.jsonl"
 
 @dataclass(frozen=True)
 class TuneConfig(RunConfig):
-    """Keys of the search, beside those of the main job, of which layer, compare, panel and resume have no effect."""
+    """Keys of the search, beside those of the main job; layer, compare, panel, trackers and resume have no effect."""
 
     targets: str = key("middle,full", "the targets to search for, as `layer=` writes them, separated by commas")
     rates: str = key("3e-4,1e-3,3e-3", "the learning rates to try, separated by commas")

@@ -1,4 +1,4 @@
-"""The main job where training goes wrong: named while it runs and in the report, rolled back, stopped, and gone on with."""
+"""The main job where training goes wrong: named as it runs and in the report, rolled back, stopped, gone on with."""
 
 from __future__ import annotations
 
