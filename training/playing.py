@@ -94,7 +94,7 @@ def own_policy(
     """
     if tokenizer is None:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model.name_or_path)
+            tokenizer = AutoTokenizer.from_pretrained(model.name_or_path, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"no tokenizer at {model.name_or_path!r}, where the model came from; give processing_class=."

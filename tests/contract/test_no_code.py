@@ -59,13 +59,7 @@ def _of_call(name: str, words: dict[str | None, str]) -> Iterator[str]:
         yield "run"
     if last == "load" and name.startswith(("torch.", "yaml.")) and words.get("weights_only") != "True":
         yield name
-    if name.startswith("yaml.") and last in (
-        "unsafe_load",
-        "full_load",
-        "load_all",
-        "unsafe_load_all",
-        "full_load_all",
-    ):
+    if name.startswith("yaml.") and last.endswith(("unsafe_load", "full_load", "load_all")):
         yield name
     if words.get("allow_pickle", "False") != "False" or words.get("shell", "False") != "False":
         yield name
@@ -73,11 +67,7 @@ def _of_call(name: str, words: dict[str | None, str]) -> Iterator[str]:
         yield name
     if words.get("trust_remote_code", "False") != "False":
         yield "trust_remote_code"
-    if (
-        last == "from_pretrained"
-        and name.startswith(("Auto", "transformers.Auto"))
-        and "trust_remote_code" not in words
-    ):
+    if re.fullmatch(r"(transformers\.)?Auto\w+\.from_pretrained", name) and "trust_remote_code" not in words:
         yield "trust_remote_code is not said"
 
 

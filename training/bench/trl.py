@@ -57,7 +57,7 @@ class Racer:
 
         config = self._config
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            self._folder, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+            self._folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
         )
         select(model, self._target)
         each = max(1, config.micro_batch_tokens // (config.prompt_tokens + config.reply_tokens))
