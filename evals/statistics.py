@@ -1,20 +1,32 @@
 """Intervals and tests for success on a panel of tasks.
 
-A panel gives one success or failure a task and arm. Arms play the same tasks, so they are compared task by task:
+A panel gives one success or failure a task and arm, or several where a task is played more than once. Arms play the
+same tasks, so they are compared task by task:
 
-- one arm: Wilson's score interval (Wilson 1927, JASA 22:209);
-- two arms: exact McNemar test on the tasks where they disagree (McNemar 1947, Psychometrika 12:153) and Newcombe's
-  hybrid score interval of the difference (Newcombe 1998, Statistics in Medicine 17:2635, method 10);
+- one arm: Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels; where tasks repeat, with as many
+  episodes as their agreement within tasks leaves (`clustered`);
+- two arms: exact McNemar test on the tasks where they disagree (McNemar 1947, Psychometrika 12:153), by statsmodels,
+  and Newcombe's hybrid score interval of the difference (Newcombe 1998, Statistics in Medicine 17:2635, method 10);
+  more on two arms is in `evals.comparison`;
 - contribution of a layer, a ratio of two differences: Fieller's interval (Fieller 1954, JRSS B 16:175).
 
 All are closed forms: nothing is resampled, nothing is random. An interval covers the choice of tasks; the spread
 between training seeds is not in it.
+
+Counts are whole numbers, so the share of panels whose interval holds the truth swings around 95 % with n and p. It was
+simulated (`tests/evals/test_coverage.py`, 10,000 panels each) and is within one point of 95 %
+
+- at every p from 0.1 to 0.9 from 300 tasks on, played once or several times (there with a correlation of the plays of
+  a task up to 0.6; tasks all of whose plays end alike count as played once);
+- as a mean over the p from 0.05 to 0.95 from 140 tasks on, whatever the correlation.
+
+Smaller panels and rarer successes are covered less evenly: of 20 tasks, between 92 and 98 % at a single p.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,11 +92,7 @@ class Contribution(NamedTuple):
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a success rate.
-
-    With p = successes / n and z the normal quantile of the level:
-
-        (p + z^2 / 2n -+ z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+    """Wilson's score interval of a success rate, of episodes of different tasks.
 
     Args:
         successes: number of successes, 0 to n.
@@ -99,20 +107,79 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise InputError(f"{successes} successes of {n} episodes is impossible; need 0 <= successes <= n and n >= 1.")
-    p, z = successes / n, quantile(level)
-    centre = p + z**2 / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    denominator = 1 + z**2 / n
-    low = (centre - half) / denominator if successes else 0.0
-    high = (centre + half) / denominator if successes < n else 1.0
-    return Interval(low, high)
+    low, high = _wilson(successes / n, n, _significance(level))
+    return Interval(float(low) if successes else 0.0, float(high) if successes < n else 1.0)
+
+
+def clustered(successes: ArrayLike, plays: ArrayLike, level: float = 0.95) -> Interval:
+    """The interval of a success rate where tasks were played several times.
+
+    Plays of one task resemble each other, so they tell less than as many tasks would. With N plays of M tasks, w_i of
+    n_i plays of task i won and p the share won of all, the variance of p between tasks, as of any ratio of means, and
+    the design effect are
+
+        v = M / (M - 1) * sum_i (w_i - p n_i)^2 / N^2        effect = v / (p (1 - p) / N)
+
+    and Wilson's interval is taken for p, N / effect episodes and Student's quantile with M - 1 degrees of freedom
+    (after Korn and Graubard 1998, Survey Methodology 24:193, who put it into Clopper's and Pearson's). The effect is
+    held between 1, plays that know nothing of each other, and sum_i n_i^2 / N, plays that all end alike: so the
+    interval is never narrower than that of N different tasks. Played once each, tasks have Wilson's interval itself.
+
+    Args:
+        successes: plays won of each task, (M,).
+        plays: plays of each task, (M,), at least 1 each.
+        level: confidence level.
+
+    Returns:
+        The interval, within 0 and 1; all of it for a single task played more than once.
+
+    Raises:
+        InputError: if there is no task, or the counts are impossible.
+    """
+    won_M, plays_M = np.asarray(successes), np.asarray(plays)
+    if won_M.ndim != 1 or won_M.shape != plays_M.shape or not len(won_M):
+        raise InputError("successes and plays must hold one number a task, for at least one task.")
+    if (plays_M < 1).any() or (won_M < 0).any() or (won_M > plays_M).any():
+        raise InputError("successes must lie between 0 and the plays of each task, which must be at least 1.")
+    if plays_M.max() == 1:
+        return wilson(int(won_M.sum()), len(won_M), level)
+    low, high = clustered_ends(won_M, plays_M, level)
+    return Interval(float(low), float(high))
+
+
+def clustered_ends(
+    won: NDArray[Any], plays: NDArray[Any], level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ends of `clustered` for many panels at once, by the same formula where tasks are played once.
+
+    Args:
+        won: plays won, (..., M).
+        plays: plays, of that shape or one that broadcasts to it.
+        level: confidence level.
+
+    Returns:
+        Lower and upper ends, (...).
+    """
+    won_M = np.asarray(won, dtype=np.float64)
+    plays_M = np.broadcast_to(np.asarray(plays, dtype=np.float64), won_M.shape)
+    tasks, total = won_M.shape[-1], plays_M.sum(-1)
+    rate = won_M.sum(-1) / total
+    if tasks == 1:
+        return np.zeros_like(rate), np.ones_like(rate)
+    variance = tasks / (tasks - 1) * np.square(won_M - rate[..., None] * plays_M).sum(-1) / total**2
+    binomial = rate * (1 - rate) / total
+    most = np.square(plays_M).sum(-1) / total
+    # Where all or none were won the plays seem to agree, and nothing is known of their spread.
+    effect = np.clip(np.where(binomial > 0, variance / np.where(binomial > 0, binomial, 1), most), 1, most)
+    significance = 2 * float(special.ndtr(-quantile(level, tasks - 1)))
+    low, high = _wilson(rate, total / effect, significance)
+    return np.where(rate > 0, low, 0.0), np.where(rate < 1, high, 1.0)
 
 
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     """Compares two arms that played the same tasks.
 
-    p is the two-sided exact binomial probability of a split as uneven as (only a, only b) if each disagreement were a
-    fair coin; without disagreements it is 1. The interval is Newcombe's: with Wilson intervals (l_a, u_a), (l_b, u_b)
+    p is that of the exact two-sided McNemar test; without disagreements it is 1. The interval is Newcombe's: with Wilson intervals (l_a, u_a), (l_b, u_b)
     of the two success rates and the correlation phi of the pairs (continuity corrected where positive),
 
         low  = d - sqrt((p_a - l_a)^2 - 2 phi (p_a - l_a)(u_b - p_b) + (u_b - p_b)^2)
@@ -134,7 +201,7 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     n = len(a_N)
     both, only_a = int((a_N & b_N).sum()), int((a_N & ~b_N).sum())
     only_b, neither = int((~a_N & b_N).sum()), int((~a_N & ~b_N).sum())
-    p = min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    p = _mcnemar(both, only_a, only_b, neither)
     interval = _newcombe(both, only_a, only_b, neither, level)
     return Paired((only_a - only_b) / n, interval, p, only_a, only_b, n)
 
@@ -258,6 +325,25 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int, level: float) -
     return Interval(
         difference - reach(rate_a - low_a, high_b - rate_b), difference + reach(high_a - rate_a, rate_b - low_b)
     )
+
+
+def _wilson(rate: Any, n: Any, significance: float) -> tuple[Any, Any]:  # noqa: ANN401 - numbers or arrays of them
+    """Wilson's ends at a significance of 1 - level. statsmodels is slow to import, and not every command needs it."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(rate * n, n, alpha=significance, method="wilson")
+    return low, high
+
+
+def _significance(level: float) -> float:
+    quantile(level)
+    return 1 - level
+
+
+def _mcnemar(both: int, only_a: int, only_b: int, neither: int) -> float:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    return float(mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue)
 
 
 def quantile(level: float, degrees_of_freedom: float = math.inf) -> float:
