@@ -179,8 +179,9 @@ def clustered_ends(
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     """Compares two arms that played the same tasks.
 
-    p is that of the exact two-sided McNemar test; without disagreements it is 1. The interval is Newcombe's: with Wilson intervals (l_a, u_a), (l_b, u_b)
-    of the two success rates and the correlation phi of the pairs (continuity corrected where positive),
+    p is that of the exact two-sided McNemar test; without disagreements it is 1. The interval is Newcombe's: with
+    Wilson intervals (l_a, u_a), (l_b, u_b) of the two success rates and the correlation phi of the pairs (continuity
+    corrected where positive),
 
         low  = d - sqrt((p_a - l_a)^2 - 2 phi (p_a - l_a)(u_b - p_b) + (u_b - p_b)^2)
         high = d + sqrt((u_a - p_a)^2 - 2 phi (u_a - p_a)(p_b - l_b) + (p_b - l_b)^2)

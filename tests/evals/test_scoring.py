@@ -34,10 +34,10 @@ EPISODES = st.builds(
 )
 
 
-def episode(stop: StopReason, valid: list[bool], kind: str = "carry") -> Episode:
+def episode(stop: StopReason, valid: list[bool], kind: str = "carry", task: str = "") -> Episode:
     turns = [Turn("a room", "go", "go", good, 0.0, "") for good in valid]
     won = stop is StopReason.WON
-    return Episode(EpisodeKey(0, -1, "task", 0), turns=turns, stop=stop, won=won, task_type=kind)
+    return Episode(EpisodeKey(0, -1, task or f"{stop} {valid}", 0), turns=turns, stop=stop, won=won, task_type=kind)
 
 
 MIXED = [
