@@ -5,7 +5,8 @@ The difference of their success rates comes with
 - an interval made of the two rates' own intervals and the correlation between them (Zou and Donner 2008, Statistics in
   Medicine 27:1693; Newcombe's where each task was played once), which holds at any number of tasks;
 - a bootstrap interval, for which tasks are drawn anew with all of their plays (Efron 1979, Annals of Statistics 7:1).
-  It is left out where the two differ on fewer than ten tasks, as it would then be too narrow, or have no width at all;
+  It is left out where fewer than ten tasks came out otherwise than most, as it would then be too narrow, or have no
+  width at all;
 - the p of the exact McNemar test; where tasks were played several times that of the sign-flip test, which asks how
   often differences as large come about if in each task either policy were as likely the better one.
 
@@ -26,8 +27,8 @@ from envs.errors import InputError
 from evals.findings import SIGNIFICANCE, in_points, is_resolved, range_of_points
 from evals.statistics import Interval, clustered_ends, paired
 
-LEAST_DISAGREEMENTS = 10
-"""Tasks on which two policies must differ for a bootstrap of their difference."""
+LEAST_EXCEPTIONS = 10
+"""Tasks whose difference must be another than the commonest one for a bootstrap of the mean difference."""
 POWER = 0.8
 """How often a difference is to be seen, if it is there."""
 _RESAMPLES = 9999
@@ -40,7 +41,7 @@ class Comparison(NamedTuple):
         difference: success of a minus success of b.
         interval: its 95 % interval.
         p: of the hypothesis that there is none.
-        bootstrap: its bootstrap interval, or None where the two differ on too few tasks for one.
+        bootstrap: its bootstrap interval, or None where too few tasks came out otherwise than most.
         better: number of tasks that a won more often.
         worse: number of tasks that b won more often.
         tasks: number of tasks.
@@ -102,7 +103,9 @@ def compare(won_a: ArrayLike, won_b: ArrayLike, plays: int = 1, level: float = 0
         worse=int((differences_M < 0).sum()),
         tasks=tasks,
         plays=plays,
-        deviation=math.sqrt((np.square(differences_M).sum() + 1) / (tasks + 2) - differences_M.mean() ** 2),
+        deviation=math.sqrt(
+            (np.square(differences_M).sum() + 1) / (tasks + 2) - (differences_M.sum() / (tasks + 2)) ** 2
+        ),
     )
 
 
@@ -147,12 +150,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in multipletests(p, method="holm")[1]] if len(p) else []
 
 
-def tasks_to_see(difference: float, deviation: float) -> int:
+def tasks_to_see(difference: float, deviation: float, plays: int = 1) -> int:
     """The tasks that two policies must play for a difference to be seen four times out of five.
 
     Args:
         difference: of their success rates, above 0.
-        deviation: standard deviation of the tasks' differences.
+        deviation: standard deviation of the tasks' differences. A difference d has one of its own, at least that of
+            d / plays - d^2 in square: the tasks that make it up differ.
+        plays: plays of each task by each policy.
 
     Returns:
         The number of tasks for a paired two-sided test at 5 %.
@@ -160,7 +165,7 @@ def tasks_to_see(difference: float, deviation: float) -> int:
     from scipy import special
     from statsmodels.stats.power import TTestPower
 
-    effect = difference / deviation
+    effect = difference / max(deviation, math.sqrt(max(difference / plays - difference**2, 0)))
     try:
         found = TTestPower().solve_power(effect_size=effect, alpha=SIGNIFICANCE, power=POWER)
     except ValueError:
@@ -169,14 +174,17 @@ def tasks_to_see(difference: float, deviation: float) -> int:
     return max(math.ceil(float(np.squeeze(found))), 2)
 
 
-def visible_difference(tasks: int, deviation: float) -> float:
-    """The difference of success rates that so many tasks show four times out of five; infinite for a single task."""
+def visible_difference(tasks: int, deviation: float, plays: int = 1) -> float:
+    """The difference of success rates that so many tasks show four times out of five; infinite for a single task.
+
+    Args: as those of `tasks_to_see`.
+    """
     from statsmodels.stats.power import TTestPower
 
     if tasks < 2:
         return math.inf
-    effect = TTestPower().solve_power(nobs=tasks, alpha=SIGNIFICANCE, power=POWER)
-    return float(np.squeeze(effect)) * deviation
+    effect = float(np.squeeze(TTestPower().solve_power(nobs=tasks, alpha=SIGNIFICANCE, power=POWER)))
+    return max(effect * deviation, effect**2 / (plays * (1 + effect**2)))
 
 
 def deviation_of_one(won: ArrayLike, plays: ArrayLike) -> float:
@@ -194,18 +202,19 @@ def deviation_of_one(won: ArrayLike, plays: ArrayLike) -> float:
     return math.sqrt(2 * max(between, rate * (1 - rate) / plays_M.mean()))
 
 
-def power_line(tasks: int, deviation: float, points: float = 3.0) -> str:
+def power_line(tasks: int, deviation: float, plays: int = 1, points: float = 3.0) -> str:
     """Says what a panel can show and what a small difference would take.
 
     Args:
         tasks: of the panel.
         deviation: standard deviation of the tasks' differences between two policies.
+        plays: plays of each task by each policy.
         points: the small difference, in percentage points.
 
     Returns:
         Two clauses.
     """
-    needed, shown = tasks_to_see(points / 100, deviation), 100 * visible_difference(tasks, deviation)
+    needed, shown = tasks_to_see(points / 100, deviation, plays), 100 * visible_difference(tasks, deviation, plays)
     own = f"one of {shown:.1f} points" if shown < 100 else "none"
     return f"to see a difference of {points:g} points you need {needed:,} tasks; the {tasks:,} here show {own}"
 
@@ -221,7 +230,7 @@ def verdict(a: str, b: str, found: Comparison) -> str:
     Returns:
         The sentence; it never calls two policies equal.
     """
-    size = f"95 % interval {range_of_points(found.interval)}, p {_p(found.p)}"
+    size = f"95 % interval {range_of_points(found.interval)}, p {written_p(found.p)}"
     if not is_resolved({"interval": found.interval, "p": found.p}):
         return (
             f"Which is better was not resolved: the success of {a} minus that of {b} is "
@@ -231,7 +240,8 @@ def verdict(a: str, b: str, found: Comparison) -> str:
     return f"{better} did better than {worse}: {a} minus {b} is {in_points(found.difference)} points ({size})."
 
 
-def _p(p: float) -> str:
+def written_p(p: float) -> str:
+    """Writes a p with two digits, and none of the very small ones, whose digits depend on the last task."""
     return f"{p:.2g}" if p >= 0.001 else "below 0.001"
 
 
@@ -251,7 +261,7 @@ def _sign_flip(differences_M: NDArray[np.float64]) -> float:
 def _bootstrap(differences_M: NDArray[np.float64], level: float) -> Interval | None:
     from scipy.stats import bootstrap
 
-    if np.count_nonzero(differences_M) < LEAST_DISAGREEMENTS:
+    if len(differences_M) - np.unique(differences_M, return_counts=True)[1].max() < LEAST_EXCEPTIONS:
         return None
     found = bootstrap(
         (differences_M,),

@@ -105,7 +105,8 @@ def _heading(temperature: float | None) -> str:
 def _power(played: Mapping[float | None, Sequence[Episode]]) -> str:
     """Takes the temperature at which success varies most."""
     counts = [task_wins(episodes) for episodes in played.values()]
-    line = power_line(len(counts[0][0]), max(deviation_of_one(won, plays) for won, plays in counts))
+    most = max(deviation_of_one(won, plays) for won, plays in counts)
+    line = power_line(len(counts[0][0]), most, plays=max(counts[0][1]))
     return f"power: {line} (4 times in 5, paired, if another policy wins independently of this one)."
 
 
