@@ -250,7 +250,8 @@ def _sign_flip(differences_M: NDArray[np.float64]) -> float:
     from scipy.stats import permutation_test
 
     moved = differences_M[differences_M != 0]
-    if not len(moved):
+    if len(moved) < 2:
+        # Either flip of a single task is as far from zero.
         return 1.0
     found = permutation_test(
         (moved,), _mean, permutation_type="samples", vectorized=True, n_resamples=_RESAMPLES, rng=0, batch=1000

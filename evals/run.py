@@ -152,7 +152,8 @@ def check(config: EvalConfig) -> _Inputs:
     """
     _check_temperatures(config.temperatures)
     given_seeds = _seeds(config.seeds)
-    make_env, panel = choose(config.env, config.panel, _split(config), config.seed, config.tasks)
+    split = "" if config.panel else _split(config)
+    make_env, panel = choose(config.env, config.panel, split, config.seed, config.tasks)
     env = make_env()
     model_path, is_player = "", config.policy.name in env.players
     if (is_player or config.policy.name == ENDPOINT) and config.delta:
