@@ -158,8 +158,8 @@ def _pair(a: Evaluated, b: Evaluated, one: Temperature, other: Temperature) -> P
         by_kind[a.kinds[task]].append(task)
 
     def on(chosen: Sequence[str]) -> Comparison:
-        won = ([each.wins[at][task] for task in chosen] for each, at in ((a, one), (b, other)))
-        return compare(*won, plays=len(a.seeds))
+        won_a, won_b = a.wins[one], b.wins[other]
+        return compare([won_a[task] for task in chosen], [won_b[task] for task in chosen], len(a.seeds))
 
     found = {kind: on(chosen) for kind, chosen in sorted(by_kind.items())}
     corrected = holm([each.p for each in found.values()])
