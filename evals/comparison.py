@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.errors import InputError
+from evals.clusters import clustered_ends
 from evals.findings import SIGNIFICANCE, in_points, is_resolved, range_of_points
-from evals.statistics import Interval, clustered_ends, paired
+from evals.statistics import Interval, paired
 
 LEAST_EXCEPTIONS = 10
 """Tasks whose difference must be another than the commonest one for a bootstrap of the mean difference."""

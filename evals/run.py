@@ -12,9 +12,8 @@ played, and said. The tasks themselves, and the environment's options that choos
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,9 @@ from envs.errors import InputError, unknown
 from envs.pool import Counts, Pool, PoolConfig, place
 from envs.registry import config_class, environment_key, make_from, options_of
 from envs.types import TextEnv
+from evals.panel_files import Sampling
 from evals.panels import Panel, choose, sampling_of
+from evals.sampling import check_temperatures, read_seeds, unlike
 
 if TYPE_CHECKING:
     from envs.screen import Screen
@@ -150,8 +151,8 @@ def check(config: EvalConfig) -> _Inputs:
     Raises:
         InputError: a name, a value, the data, the delta's file or the model's folder cannot be used.
     """
-    _check_temperatures(config.temperatures)
-    given_seeds = _seeds(config.seeds)
+    check_temperatures(config.temperatures)
+    given_seeds = read_seeds(config.seeds)
     split = "" if config.panel else _split(config)
     make_env, panel = choose(config.env, config.panel, split, config.seed, config.tasks)
     env = make_env()
@@ -171,12 +172,10 @@ def check(config: EvalConfig) -> _Inputs:
     typed_seeds = given_seeds or ((config.seed,) if config.seed else ())
     seeds = typed_seeds or stated.seeds or (config.seed,)
     notes = panel.notes
-    for name, typed, panels in (
-        ("temperatures", None if is_player else config.temperatures, stated.temperatures),
-        ("seeds", typed_seeds, stated.seeds),
-    ):
-        if typed and panels and tuple(typed) != panels:
-            notes += (f"panel={config.panel} states {name} {_listed(panels)}; here {_listed(typed)} are played.",)
+    if config.panel:
+        given = Sampling(() if is_player else config.temperatures or (), typed_seeds)
+        tasks = 0 if config.tasks == EvalConfig.tasks else config.tasks
+        notes += unlike(config.panel, stated, given, config.split, tasks)
     played = (None,) if is_player else tuple(dict.fromkeys(temperatures))
     return _Inputs(make_env, panel, env.describe_data(), model_path, played, tuple(dict.fromkeys(seeds)), notes)
 
@@ -192,26 +191,6 @@ def _check_model(config: EvalConfig, env: TextEnv) -> str:
         if not delta.is_file():
             raise InputError(f"delta={delta}: no such file.")
     return path
-
-
-def _check_temperatures(temperatures: tuple[float, ...] | None) -> None:
-    if temperatures is None:
-        return
-    if not temperatures or not all(value >= 0 and math.isfinite(value) for value in temperatures):
-        raise InputError(f"temperatures must be numbers of at least 0, got {list(temperatures)}.")
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """Reads `seeds=0,1,2` or `seeds=[0,1,2]`."""
-    inside = text.strip().removeprefix("[").removesuffix("]")
-    parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
-    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        raise InputError(f"seeds must be whole numbers of at least 0 with commas between them, as 0,1,2, got {text!r}.")
-    return tuple(map(int, parts))
-
-
-def _listed(values: Iterable[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def _deltas(config: EvalConfig) -> list[Path]:

@@ -107,7 +107,10 @@ def _power(played: Mapping[float | None, Sequence[Episode]]) -> str:
     counts = [task_wins(episodes) for episodes in played.values()]
     most = max(deviation_of_one(won, plays) for won, plays in counts)
     line = power_line(len(counts[0][0]), most, plays=max(counts[0][1]))
-    return f"power: {line} (4 times in 5, paired, if another policy wins independently of this one)."
+    return (
+        f"power: {line} (4 times in 5, paired, if another policy wins independently of this one). "
+        "Episodes that are played together wait for each other, which their seconds hold."
+    )
 
 
 def _tasks(found: Score) -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from agents.rollout import rollout
 from agents.types import Episode, EpisodeKey, Policy, StopReason, Turn
 from envs.types import TextEnv
+from evals.clusters import clustered
 from evals.panels import Panel
-from evals.statistics import Interval, clustered, wilson
+from evals.statistics import Interval, wilson
 
 EVALUATION = -1
 

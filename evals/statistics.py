@@ -3,8 +3,8 @@
 A panel gives one success or failure a task and arm, or several where a task is played more than once. Arms play the
 same tasks, so they are compared task by task:
 
-- one arm: Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels; where tasks repeat, with as many
-  episodes as their agreement within tasks leaves (`clustered`);
+- one arm: Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels; where tasks repeat, that of
+  `evals.clusters`;
 - two arms: exact McNemar test on the tasks where they disagree (McNemar 1947, Psychometrika 12:153), by statsmodels,
   and Newcombe's hybrid score interval of the difference (Newcombe 1998, Statistics in Medicine 17:2635, method 10);
   more on two arms is in `evals.comparison`;
@@ -107,73 +107,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise InputError(f"{successes} successes of {n} episodes is impossible; need 0 <= successes <= n and n >= 1.")
-    low, high = _wilson(successes / n, n, _significance(level))
+    low, high = wilson_ends(successes / n, n, _significance(level))
     return Interval(float(low) if successes else 0.0, float(high) if successes < n else 1.0)
-
-
-def clustered(successes: ArrayLike, plays: ArrayLike, level: float = 0.95) -> Interval:
-    """The interval of a success rate where tasks were played several times.
-
-    Plays of one task resemble each other, so they tell less than as many tasks would. With N plays of M tasks, w_i of
-    n_i plays of task i won and p the share won of all, the variance of p between tasks, as of any ratio of means, and
-    the design effect are
-
-        v = M / (M - 1) * sum_i (w_i - p n_i)^2 / N^2        effect = v / (p (1 - p) / N)
-
-    and Wilson's interval is taken for p, N / effect episodes and Student's quantile with M - 1 degrees of freedom
-    (after Korn and Graubard 1998, Survey Methodology 24:193, who put it into Clopper's and Pearson's). The effect is
-    held between 1, plays that know nothing of each other, and sum_i n_i^2 / N, plays that all end alike: so the
-    interval is never narrower than that of N different tasks. Played once each, tasks have Wilson's interval itself.
-
-    Args:
-        successes: plays won of each task, (M,).
-        plays: plays of each task, (M,), at least 1 each.
-        level: confidence level.
-
-    Returns:
-        The interval, within 0 and 1; all of it for a single task played more than once.
-
-    Raises:
-        InputError: if there is no task, or the counts are impossible.
-    """
-    won_M, plays_M = np.asarray(successes), np.asarray(plays)
-    if won_M.ndim != 1 or won_M.shape != plays_M.shape or not len(won_M):
-        raise InputError("successes and plays must hold one number a task, for at least one task.")
-    if (plays_M < 1).any() or (won_M < 0).any() or (won_M > plays_M).any():
-        raise InputError("successes must lie between 0 and the plays of each task, which must be at least 1.")
-    if plays_M.max() == 1:
-        return wilson(int(won_M.sum()), len(won_M), level)
-    low, high = clustered_ends(won_M, plays_M, level)
-    return Interval(float(low), float(high))
-
-
-def clustered_ends(
-    won: NDArray[Any], plays: NDArray[Any], level: float = 0.95
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ends of `clustered` for many panels at once, by the same formula where tasks are played once.
-
-    Args:
-        won: plays won, (..., M).
-        plays: plays, of that shape or one that broadcasts to it.
-        level: confidence level.
-
-    Returns:
-        Lower and upper ends, (...).
-    """
-    won_M = np.asarray(won, dtype=np.float64)
-    plays_M = np.broadcast_to(np.asarray(plays, dtype=np.float64), won_M.shape)
-    tasks, total = won_M.shape[-1], plays_M.sum(-1)
-    rate = won_M.sum(-1) / total
-    if tasks == 1:
-        return np.zeros_like(rate), np.ones_like(rate)
-    variance = tasks / (tasks - 1) * np.square(won_M - rate[..., None] * plays_M).sum(-1) / total**2
-    binomial = rate * (1 - rate) / total
-    most = np.square(plays_M).sum(-1) / total
-    # Where all or none were won the plays seem to agree, and nothing is known of their spread.
-    effect = np.clip(np.where(binomial > 0, variance / np.where(binomial > 0, binomial, 1), most), 1, most)
-    significance = 2 * float(special.ndtr(-quantile(level, tasks - 1)))
-    low, high = _wilson(rate, total / effect, significance)
-    return np.where(rate > 0, low, 0.0), np.where(rate < 1, high, 1.0)
 
 
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
@@ -328,8 +263,9 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int, level: float) -
     )
 
 
-def _wilson(rate: Any, n: Any, significance: float) -> tuple[Any, Any]:  # noqa: ANN401 - numbers or arrays of them
-    """Wilson's ends at a significance of 1 - level. statsmodels is slow to import, and not every command needs it."""
+def wilson_ends(rate: Any, n: Any, significance: float) -> tuple[Any, Any]:  # noqa: ANN401 - numbers or arrays of them
+    """Wilson's ends for shares of `n` episodes, which need not be whole numbers, at a significance of 1 - level."""
+    # It is slow to import, and not every command needs it.
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(rate * n, n, alpha=significance, method="wilson")

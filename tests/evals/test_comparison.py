@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from envs.errors import InputError
+from evals.clusters import clustered
 from evals.comparison import (
     compare,
     deviation_of_one,
@@ -21,7 +22,7 @@ from evals.comparison import (
     verdict,
     visible_difference,
 )
-from evals.statistics import clustered, paired, wilson
+from evals.statistics import paired, wilson
 
 
 def test_tasks_played_once_are_compared_as_pairs():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evals.clusters import clustered_ends
 from evals.comparison import compare, difference_ends
-from evals.statistics import clustered_ends, paired, wilson
+from evals.statistics import paired, wilson
 
 DRAWS = 10_000
 WITHIN = 0.01

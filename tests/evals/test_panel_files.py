@@ -221,8 +221,8 @@ def test_what_the_command_states_otherwise_is_played_and_said(
     assert inputs.make_env.keywords["max_turns"] == 5
     turns, temperatures, seeds = inputs.notes
     assert turns.startswith("panel=mine states 3 turns, and here 5 are played")
-    assert temperatures == "panel=mine states temperatures 0.5; here 0, 1 are played."
-    assert seeds == "panel=mine states seeds 4, 5; here 4 are played."
+    assert temperatures == "panel=mine states temperatures 0.5; here it is 0, 1."
+    assert seeds == "panel=mine states seeds 4, 5; here it is 4."
     assert evaluate(*stated("policy=random", "env.max_turns=5")) == 0
     assert turns in capsys.readouterr().out
 
@@ -231,6 +231,12 @@ def test_options_that_choose_the_tasks_are_the_panels(stated: Callable[..., list
     inputs = run.check(load(EvalConfig, stated("policy=random", "env.attempts=4")))
     assert inputs.make_env.keywords["attempts"] == 2
     assert inputs.notes == ("panel=mine is played with env.attempts=2; 4 is not used.",)
+    inputs = run.check(load(EvalConfig, stated("policy=random", "split=train", "tasks=2")))
+    assert len(inputs.panel.tasks) == 3
+    assert inputs.notes == (
+        "panel=mine has its own split; split=train is not used.",
+        "panel=mine has its own tasks; tasks=2 is not used.",
+    )
 
 
 @pytest.mark.parametrize(

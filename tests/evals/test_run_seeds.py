@@ -15,7 +15,7 @@ import pytest
 from envs.command import run_command
 from envs.installation import REPOSITORY
 from evals import run
-from evals.statistics import clustered
+from evals.clusters import clustered
 from tests.agents.models import byte_tokenizer, model
 from tests.envs.corridor import Corridor
 

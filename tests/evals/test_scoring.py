@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from agents.policies.scripted import ScriptedPolicy
 from agents.types import Episode, EpisodeKey, StopReason, Turn
 from envs.errors import InputError
+from evals.clusters import clustered
 from evals.panels import Panel, draw
 from evals.scoring import episode_of, episode_row, play, score, score_by_type, task_wins, wins
-from evals.statistics import clustered, wilson
+from evals.statistics import wilson
 from tests.envs.corridor import Corridor
 
 TEXT = st.text(max_size=20)
