@@ -1,9 +1,9 @@
 """`python -m evals.leaderboard.chaos kills=100`: kills `add` at random moments and looks at what is left.
 
-Each round a process adds a new entry, as `python -m evals.leaderboard add` does, and is killed with SIGKILL: in every
-other round at any moment of the whole, else between the end of its evaluation and its own end, which is when it
-writes. Then the database must be whole (SQLite's own check), hold every entry that was there before, unchanged, and the
-new one whole or not at all; and the same command, given again, must enter it.
+Each round a process adds a new entry, as `python -m evals.leaderboard add` does, and is killed with SIGKILL. The
+moments take turns: anywhere in the whole, between the end of its evaluation and its own end, and within milliseconds
+after it has opened the database to write. Then the database must be whole (SQLite's own check), hold every entry that
+was there before, unchanged, and the new one whole or not at all; and the same command, given again, must enter it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from evals.leaderboard.entries import check, key_of
 TASKS = 8
 # The seed of the addition that is only timed.
 _UNDISTURBED = 10**6
+# About as long as opening the database, writing and closing it take.
+_MOMENT_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,12 @@ def kill_one(path: Path, number: int, lasts: Lasts, draws: random.Random) -> str
     """
     before = contents(path)
     process = start(path, number)
-    if number % 2:
+    if number % 3:
         _wait_for_score(path, process, len(before))
-        time.sleep(draws.uniform(0, lasts.writing))
-    else:
-        time.sleep(draws.uniform(0, lasts.whole))
+    if number % 3 == 2:
+        # Whoever closes the file last removes this one.
+        _wait_for(path.with_name(f"{path.name}-wal"), process)
+    time.sleep(draws.uniform(0, (lasts.whole, lasts.writing, _MOMENT_SECONDS)[number % 3]))
     process.kill()
     process.join()
     after = contents(path)
@@ -149,7 +152,7 @@ def _add(path: Path, number: int) -> None:
 
 
 def measure(path: Path) -> Lasts:
-    """Adds one entry undisturbed and times it."""
+    """Adds an entry undisturbed and times it."""
     # So that the copies of this process need not import them.
     from evals import evaluation, score_tables  # noqa: F401
     from evals.leaderboard import __main__  # noqa: F401
@@ -173,6 +176,12 @@ def _wait_for_score(path: Path, process: multiprocessing.process.BaseProcess, kn
         if done > known:
             return
         time.sleep(0.001)
+
+
+def _wait_for(file: Path, process: multiprocessing.process.BaseProcess) -> None:
+    """Waits until a file is there."""
+    while process.exitcode is None and not file.exists():
+        pass
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from envs.registry import env_class
 from evals.folder import Folder
 from evals.leaderboard import adding, committed, from_study, scoring, sources
 from evals.leaderboard.adding import AddConfig
+from evals.leaderboard.entries import algorithm_label, trained_name
 from evals.panels import read as read_panel
 
 RUNS = committed.FOLDER / "runs"
@@ -133,7 +134,7 @@ def _score_all(place: Place, out: Path, again: bool) -> list[str]:
     jobs: list[tuple[str, Sequence[str]]] = [(name, (f"policy={name}",)) for name in players]
     base = (f"policy={place.base}", "temperatures=[0]", *([f"name={place.base_name}"] if place.base_name else []))
     jobs.append((f"base {place.base_name or place.base}", base))
-    jobs += [(run.name, (f"source={run}",)) for run in _runs(place.env)]
+    jobs += [(run.name, (f"source={run}", f"name={_run_name(run)}")) for run in _runs(place.env)]
     for name, words in jobs:
         path = out / _file(place.name, name)
         if path.is_file() and not again:
@@ -170,6 +171,15 @@ def _runs(env: str) -> list[Path]:
     """The kept runs of a world, from the repository's folder."""
     found = [path.parent.relative_to(REPOSITORY) for path in sorted(RUNS.glob("*/summary.json"))]
     return [path for path in found if _summary(path)["env"] == env]
+
+
+def _run_name(run: Path) -> str:
+    """What a kept run's entry is called: how its layer was asked for, "middle" or "auto", is worth knowing."""
+    summary, asked = _summary(run), str(presets.read_yaml(REPOSITORY / run / "config.yaml")["layer"])
+    target = summary["layer"]["target"]
+    what = "all parameters" if target == "full" else trained_name(target)
+    said = f" ({asked})" if asked.isalpha() and asked != target else ""
+    return f"{what}{said}, {algorithm_label(summary['algorithm'])}, seed {summary['seed']}"
 
 
 def _summary(run: Path) -> Mapping[str, Any]:

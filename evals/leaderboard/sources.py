@@ -239,13 +239,16 @@ def _training(summary: Mapping[str, Any], delta: Path) -> dict[str, Any]:
     layer, own, full = arms["layer"], cost["layer"], cost.get("full")
     ratio = own["peak_bytes"] / full["peak_bytes"] if full and full["peak_bytes"] and own["peak_bytes"] else None
     everything = 1.0 if summary["layer"].get("target") == "full" else None
+    measured, floor = cost["update_ratio"], cost.get("update_floor") or 0.0
+    # Less than computing allows is no measurement: something else kept the machine busy while the full arm trained.
+    update = measured if measured is not None and measured >= floor else everything
     return _nothing_known() | {
         "trained_parameters": layer["trained_parameters"],
         "total_parameters": arms["full"]["trained_parameters"] if "full" in arms else None,
         "iterations": layer["iterations"],
         "sampled_tokens": layer["sampled_tokens"],
         "update_seconds": own["update_seconds"],
-        "update_ratio": cost["update_ratio"] if cost["update_ratio"] is not None else everything,
+        "update_ratio": update,
         "peak_bytes": own["peak_bytes"] or None,
         "peak_ratio": ratio if ratio is not None else everything,
         "optimizer_bytes": own["optimizer_bytes"],
