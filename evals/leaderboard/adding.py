@@ -51,8 +51,14 @@ def expand(words: list[str]) -> list[str]:
         preset = sources.preset_words(given.get("policy", "tiny"), given.get("env", "alfworld"))
         source = sources.Source(("temperatures=[0]", *preset))
     front = list(source.words)
+    everything = dict(word.partition("=")[::2] for word in [*front, *words])
     if "panel" not in given:
-        front += _panel_words(source, dict(word.partition("=")[::2] for word in [*front, *words]))
+        front += _panel_words(source, everything)
+    if not source.panel:
+        # Nothing says how long it should play: it plays as the others on its panel did.
+        panel = given.get("panel") or dict(word.partition("=")[::2] for word in front).get("panel", "")
+        usual = committed.conditions_on(panel)
+        front += [f"env.{name}={written(value)}" for name, value in usual.items()]
     return [*front, *words]
 
 

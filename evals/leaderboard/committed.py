@@ -11,7 +11,8 @@ from typing import Any
 from envs import presets
 from envs.errors import InputError
 from envs.installation import REPOSITORY
-from evals.leaderboard.entries import Entry, check, key_of
+from evals.leaderboard.entries import Entry, check, conditions, key_of
+from evals.leaderboard.ranking import table_key
 
 FOLDER = REPOSITORY / "evals" / "results" / "leaderboard"
 
@@ -35,6 +36,15 @@ def panels(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """The panels that entries stand on, in order of name, with their world."""
     found = {entry["panel"]["sha256"]: {"env": entry["env"], **entry["panel"]} for entry in entries(folder)}
     return sorted(found.values(), key=lambda panel: str(panel["name"]))
+
+
+def conditions_on(panel: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """The conditions under which a panel's entries were played; nothing where they differ or there are none."""
+    found = [entry for entry in entries(folder) if entry["panel"]["name"] == panel]
+    if len({table_key(entry) for entry in found}) != 1:
+        return {}
+    turns = found[0]["sampling"]["max_turns"]
+    return conditions(found[0]) | ({"max_turns": turns} if turns is not None else {})
 
 
 @cache

@@ -248,9 +248,11 @@ def test_two_policies_of_one_panel_are_ranked(here: Path, capsys: pytest.Capture
 
 
 def test_references_stand_beside_a_users_entry(here: Path, capsys: pytest.CaptureFixture[str]):
-    assert call("add", "policy=random", "env.max_turns=30", "panel=alfworld_generated_unseen", "name=my guess") == 0
+    # As many turns as the others on this panel had, without being told.
+    assert call("add", "policy=random", "panel=alfworld_generated_unseen", "name=my guess") == 0
     said = capsys.readouterr().out
     assert "shared with 1 other" in said
+    assert entries()[0]["sampling"]["max_turns"] == 30
     assert call("show", "panel=alfworld_generated_unseen") == 0
     shown = capsys.readouterr().out
     for name in ("my guess *", "expert", "oracle", "tiny", "*: yours"):

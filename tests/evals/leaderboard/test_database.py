@@ -200,6 +200,15 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path):
         assert database.problems() == []
 
 
+def test_two_additions_at_once_into_a_new_file(tmp_path: Path):
+    path = tmp_path / "board.sqlite"
+    additions = [chaos.start(path, number) for number in range(2)]
+    for addition in additions:
+        addition.join()
+        assert addition.exitcode == 0
+    assert sorted(names(path)) == ["entry 0", "entry 1"]
+
+
 def test_a_writer_that_does_not_end_is_said_in_one_line(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     with Database(path) as busy, busy._transaction(), Database(path, patience=0.05) as other:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from envs.command import run_actions
+from envs.config import load
 from envs.installation import REPOSITORY
 from envs.registry import make
 from evals.leaderboard import committed, from_study, references
+from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.entries import KINDS
 from evals.panels import read
 from evals.studies import read_cells
@@ -53,6 +58,22 @@ def test_entries_of_a_study_are_its_cells(study: str):
     for layer, panel in arms:
         seeds = {row["seed"] for row in cells.values() if row.get("arm") == (layer or "full")}
         assert {e["sampling"]["seeds"][0] for e in made if (e["layer"], e["panel"]["name"]) == (layer, panel)} == seeds
+
+
+def test_the_readme_shows_them(capsys: pytest.CaptureFixture[str]):
+    assert run_actions(PROGRAM, ACTIONS, description="", argv=["export", "entries=committed"]) == 0
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Leaderboard\n")[1].split("\n## ")[0]
+    assert capsys.readouterr().out in section
+
+
+def test_the_commands_in_the_readme_are_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Leaderboard\n")[1].split("\n## ")[0]
+    lines = re.findall(r"python -m evals[.]leaderboard (\w+)([^`\n]*)", section)
+    assert {action for action, _ in lines} == set(ACTIONS)
+    for action, words in lines:
+        given = [word.replace("NAME", "") for word in words.split() if word != "runs/mine"]
+        load(ACTIONS[action].schema, given)
 
 
 def test_kept_runs_are_whole():
