@@ -54,6 +54,8 @@ def expand(words: list[str]) -> list[str]:
     everything = dict(word.partition("=")[::2] for word in [*front, *words])
     if "panel" not in given:
         front += _panel_words(source, everything)
+    elif not given["panel"]:
+        front += source.panel_words
     if not source.panel:
         # Nothing says how long it should play: it plays as the others on its panel did.
         panel = given.get("panel") or dict(word.partition("=")[::2] for word in front).get("panel", "")

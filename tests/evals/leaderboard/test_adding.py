@@ -118,9 +118,9 @@ def test_a_delta_alone_is_scored_on_the_policy_that_its_card_names(here: Path):
     assert made["training"]["update_seconds"] is None
 
 
-def test_the_delta_in_a_run_is_that_run(here: Path):
-    assert call("add", "run/delta.safetensors") == 0
-    assert call("add", "run") == 0
+def test_the_delta_in_a_run_is_that_run_and_no_panel_is_its_own(here: Path):
+    for words in (["run/delta.safetensors"], ["run", "panel="], ["run"]):
+        assert call("add", *words) == 0
     (made,) = entries()
     assert made["training"]["iterations"] == 1
 
