@@ -28,6 +28,7 @@ def winning(count: int, tasks: int = 200) -> list[int]:
     return [1] * count + [0] * (tasks - count)
 
 
+@settings(deadline=None)
 @given(GAPS)
 def test_the_sign_flip_test_counts_all_sign_patterns(gaps: list[int]):
     found = abs(sum(gaps))
@@ -38,6 +39,7 @@ def test_the_sign_flip_test_counts_all_sign_patterns(gaps: list[int]):
     assert sign_flip(np.array(gaps)) == pytest.approx(sum(value >= found for value in sums) / len(sums))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300))
 def test_of_single_episodes_it_is_mcnemar(pairs: list[tuple[bool, bool]]):
     first, second = np.array(pairs).T
