@@ -73,7 +73,8 @@ class EvaluationFolder(Folder):
         if path.exists() and not path.is_dir():
             raise InputError(f"out={path} is a file; a folder is needed.")
         folder = cls(path)
-        if not path.is_dir() or not any(path.iterdir()):
+        # A kill while its first file was written left that file's beginning, and nothing else.
+        if not path.is_dir() or all(file.name == f"{SCORE}.part" for file in path.iterdir()):
             return folder
         stored = folder.read_json(SCORE)
         if stored is None:
