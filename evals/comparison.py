@@ -10,6 +10,10 @@ The difference of their success rates comes with
 - the p of the exact McNemar test; where tasks were played several times that of the sign-flip test, which asks how
   often differences as large come about if in each task either policy were as likely the better one.
 
+On the mean over success rates from 0.2 to 0.8, differences up to 15 points and policies that find the same tasks hard,
+the first interval, Newcombe's among them, held the truth within one point of 95 % of 10,000 simulated panels of 140 and
+of 300 tasks; and so did the bootstrap's at a difference of 5 points (`tests/evals/test_coverage.py`).
+
 Several such p of one question are corrected by Holm's method (Holm 1979, Scandinavian Journal of Statistics 6:65). All
 is scipy's and statsmodels', imported when it is needed; what is drawn is drawn from a fixed seed.
 """
