@@ -6,6 +6,7 @@ What can be wrong with the names is found here without importing torch, so that 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,8 @@ def quiet() -> None:
     """Keeps the libraries below from reporting their use and from drawing bars of their own."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ[name] = "1"
+    # PEFT imports it wherever it is installed, and it then advises to install more.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import transformers
 
     transformers.logging.disable_progress_bar()
