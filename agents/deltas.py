@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import InputError, shortened
-from envs.files import parse_json, understood
+from envs.files import parse_json
 
 if TYPE_CHECKING:
     import torch
@@ -112,13 +112,14 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
 
 def _card(path: Path, text: str) -> Card:
     """Reads a delta's card."""
-    content = parse_json(text, f"delta={path}: its card")
-    with understood(f"delta={path}", "a delta"):
-        card = Card(**content)
+    try:
+        card = Card(**parse_json(text, "its card"))
         if not all(isinstance(value, str) for value in (card.base_sha256, card.tensors_sha256, card.target)):
             raise TypeError("its card holds something else than texts")
         if not isinstance(card.details, dict):
             raise TypeError("its card's details are no mapping")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"delta={path}: not a readable delta file ({shortened(str(error), 300)}).") from None
     return card
 
 

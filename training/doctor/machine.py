@@ -260,6 +260,7 @@ def extras_needed(config: RunConfig) -> dict[str, str]:
         found["lora"] = f"layer={config.layer}"
     if config.train.frozen != "plain":
         found["quantized"] = f"train.frozen={config.train.frozen}"
+    found |= {name: f"trackers={name}" for name in ("wandb", "trackio") if name in config.trackers.split(",")}
     if config.sampler == "vllm" and not config.vllm.url:
         found["vllm"] = "sampler=vllm"
     return found
