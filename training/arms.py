@@ -37,6 +37,7 @@ from training.config import RunConfig
 from training.folder import DELTA, EPISODES, METRICS, RunFolder
 from training.loss import LossConfig
 from training.processes import current
+from training.samples import sample_rows
 from training.shares import played
 from training.trainer import GroupTrainer, IterationReport
 
@@ -279,10 +280,8 @@ def train(run: Run, arm: str, target: Target, keep: Keep | None = None) -> dict[
 def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     """Writes an iteration's rows; returns what the run still needs of it."""
     run.folder.append(METRICS, [{"arm": arm, "iteration": report.iteration, **report.metrics, "cost": report.cost}])
-    shown = report.collected.episodes[: SAMPLED_GROUPS * run.config.train.group_size]
-    run.folder.append(
-        EPISODES, (episode_row(e, arm=arm, purpose="training", temperature=run.config.train.temperature) for e in shown)
-    )
+    marks = {"arm": arm, "purpose": "training", "temperature": run.config.train.temperature}
+    run.folder.append(EPISODES, sample_rows(report.collected, SAMPLED_GROUPS, **marks))
     kept = ("sampled_tokens", "row_tokens", "success")
     return {name: report.metrics[name] for name in kept} | {"cost": report.cost}
 
