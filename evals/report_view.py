@@ -190,7 +190,7 @@ def _curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[charts.Curve], i
 def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:
     """Wilson's interval of an iteration's success; None for rows that do not say how many episodes they count."""
     count = row.get("episodes")
-    return tuple(wilson(round(row["success"] * count), int(count))) if count else None
+    return wilson(round(row["success"] * count), int(count)) if count else None
 
 
 def _layers(layers: Mapping[str, Any]) -> dict[str, Any] | None:

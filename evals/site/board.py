@@ -37,21 +37,7 @@ class _Panel(NamedTuple):
 
 
 def build(entries: Sequence[Entry], episodes: Mapping[str, Path], out: Path) -> Path:
-    """Writes the site.
-
-    Args:
-        entries: leaderboard entries, of any panels.
-        episodes: by an entry's position as a string, an `episodes.jsonl` with its rows; of other temperatures' rows
-            than the entry's none are taken.
-        out: the folder to write to; made if it is not there.
-
-    Returns:
-        The path of `index.html`.
-
-    Raises:
-        InputError: an entry lacks what every entry has, an episodes file cannot be read, or the folder cannot be
-            written.
-    """
+    """Writes the site; see `evals.site.build`."""
     panels = _panels(entries)
     orders: dict[int, dict[str, None]] = {}
     sources = []

@@ -71,3 +71,11 @@ def browser(width: int = 1280, height: int = 900) -> Iterator[Any]:
             yield driver
         finally:
             driver.quit()
+
+
+def ready(driver: Any) -> None:  # noqa: ANN401
+    """Waits until the page says that its data is unpacked."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    said = "return document.documentElement.dataset.ready"
+    WebDriverWait(driver, 30, poll_frequency=0.02).until(lambda _: driver.execute_script(said))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evals.site.browser import ready
+
 
 class Page:
     """A page in Chromium."""
@@ -17,7 +19,7 @@ class Page:
         """Opens a file, afresh, at a view such as "#compare=0,1"; waits until it says that it is ready."""
         self.driver.get("about:blank")
         self.driver.get(path.resolve().as_uri() + view)
-        self.until(lambda: self.run("return document.documentElement.dataset.ready"))
+        ready(self.driver)
 
     def as_screen(self, width: int = 1280, *, dark: bool = False) -> None:
         """Shows pages as a screen of some width does; below 500 pixels as a phone."""
