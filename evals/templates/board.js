@@ -92,7 +92,7 @@ const board = {
     const [low, high] = [first, second].sort((a, b) => a - b);
     const [a, b] = [this.data.entries[low], this.data.entries[high]];
     const names = [a.name, b.name];
-    const differing = (row) => row[1] !== row[2];
+    const known = ([, one, other]) => ![one, other].every((value) => value === "–" || value === "");
     const facts = a.facts.map(([name, value], index) => [name, value, b.facts[index][1]]);
     const kinds = kindRows(a, b);
     fill(byId("compare-title"), make("bdi", {}, a.name), " and ", make("bdi", {}, b.name));
@@ -100,7 +100,7 @@ const board = {
     fill(byId("compare-content"),
       make("p", { id: "verdict" }, make("bdi", {}, a.name), " minus ", make("bdi", {}, b.name), ": ",
         this.data.pairs[`${low},${high}`] || "they have no tasks in common."),
-      makeTable("comparison", "What differs", ["", ...names], facts.filter(differing)),
+      makeTable("comparison", "Side by side", ["", ...names], facts.filter(known)),
       kinds.length ? [make("h3", {}, "By kind of task"), makeTable("comparison", "By kind of task", ["Kind", ...names], kinds)] : "",
       make("h3", {}, "Task by task"), tasks);
     this.compareTasks(tasks, low, high);

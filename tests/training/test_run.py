@@ -26,6 +26,7 @@ from agents.blocks import find_stack
 from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
+from evals.viewer import PAGE
 from tests.envs.alfworld import tiny
 from tests.training.guessing import write_model
 from training.arms import train
@@ -162,7 +163,7 @@ def same(folder: Path, other: Path) -> None:
 
 def test_a_run_writes_every_file(straight: Path):
     named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, CARD, SUMMARY, REPORT, LOG}
-    assert {path.name for path in straight.iterdir()} == named | {STATE}
+    assert {path.name for path in straight.iterdir()} == named | {STATE, PAGE}
     summary = json.loads((straight / SUMMARY).read_text())
     assert set(summary["arms"]) == {"base", "layer", "full"}
     assert summary["layer"]["selector"] == "auto"
@@ -185,6 +186,9 @@ def test_a_run_writes_every_file(straight: Path):
     panel = [row for row in episodes if row["purpose"] == "panel"]
     assert [row["arm"] for row in panel] == ["base"] * 16 + ["layer"] * 16 + ["full"] * 16
     assert all(row["turns"] for row in panel)
+    sampled = [turn for row in episodes if row["purpose"] == "training" for turn in row["turns"]]
+    assert sampled
+    assert all({"anchor", "advantage"} <= set(turn) for turn in sampled)
     for arm, content in summary["arms"].items():
         assert content["success"] == sum(row["won"] for row in panel if row["arm"] == arm) / 16
     tasks = {row["task"] for row in panel}
