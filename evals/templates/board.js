@@ -55,7 +55,9 @@ const board = {
       const here = panel.value === "" || panel.value === section.dataset.panel;
       let some = false;
       for (const row of section.querySelectorAll("tbody tr")) {
-        const fits = here && (kind.value === "" || row.dataset.kind === kind.value) &&
+        const fits =
+          here &&
+          (kind.value === "" || row.dataset.kind === kind.value) &&
           wanted.every((word) => row.dataset.words.includes(word));
         row.hidden = !fits;
         some ||= fits;
@@ -64,7 +66,9 @@ const board = {
       }
       section.hidden = !some;
     }
-    byId("board-count").textContent = shown ? `${shown} of ${all} entries` : `None of ${all} entries fits. Loosen the filters.`;
+    byId("board-count").textContent = shown
+      ? `${shown} of ${all} entries`
+      : `None of ${all} entries fits. Loosen the filters.`;
   },
 
   choose(number, checked) {
@@ -74,8 +78,14 @@ const board = {
     const ready = names.length === 2 && panels.size === 1;
     byId("compare-bar").hidden = names.length === 0;
     byId("compare-go").disabled = !ready;
-    const missing = names.length < 2 ? "choose one more of this panel"
-      : names.length > 2 ? "choose two" : panels.size > 1 ? "choose two of one panel" : "";
+    const missing =
+      names.length < 2
+        ? "choose one more of this panel"
+        : names.length > 2
+          ? "choose two"
+          : panels.size > 1
+            ? "choose two of one panel"
+            : "";
     byId("compare-hint").textContent = visible(names.join(" and ") + (missing ? `: ${missing}` : ""));
     announce(byId("compare-hint").textContent);
   },
@@ -97,12 +107,24 @@ const board = {
     const kinds = kindRows(a, b);
     fill(byId("compare-title"), make("bdi", {}, a.name), " and ", make("bdi", {}, b.name));
     const tasks = make("div", {});
-    fill(byId("compare-content"),
-      make("p", { id: "verdict" }, make("bdi", {}, a.name), " minus ", make("bdi", {}, b.name), ": ",
-        this.data.pairs[`${low},${high}`] || "they have no tasks in common."),
+    fill(
+      byId("compare-content"),
+      make(
+        "p",
+        { id: "verdict" },
+        make("bdi", {}, a.name),
+        " minus ",
+        make("bdi", {}, b.name),
+        ": ",
+        this.data.pairs[`${low},${high}`] || "they have no tasks in common.",
+      ),
       makeTable("comparison", "Side by side", ["", ...names], facts.filter(known)),
-      kinds.length ? [make("h3", {}, "By kind of task"), makeTable("comparison", "By kind of task", ["Kind", ...names], kinds)] : "",
-      make("h3", {}, "Task by task"), tasks);
+      kinds.length
+        ? [make("h3", {}, "By kind of task"), makeTable("comparison", "By kind of task", ["Kind", ...names], kinds)]
+        : "",
+      make("h3", {}, "Task by task"),
+      tasks,
+    );
     this.compareTasks(tasks, low, high);
   },
 
@@ -123,14 +145,25 @@ const board = {
     const rows = make("div", {});
     const leafing = make("nav", { class: "pager", "aria-label": "Pages of tasks" });
     const buttons = groups.map(([title, tasks], index) =>
-      make("button", { type: "button", "aria-pressed": index === 0 ? "true" : "false", click: () => show(index) }, `${title}: ${tasks.length}`));
+      make(
+        "button",
+        { type: "button", "aria-pressed": index === 0 ? "true" : "false", click: () => show(index) },
+        `${title}: ${tasks.length}`,
+      ),
+    );
     const show = (chosen) => {
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(index === chosen)));
       const tasks = groups[chosen][1];
       pager(leafing, tasks.length, TASK_ROWS, (from, to) =>
-        fill(rows, this.taskTable(low, high, tasks.slice(from, to))));
+        fill(rows, this.taskTable(low, high, tasks.slice(from, to))),
+      );
     };
-    fill(place, make("div", { class: "tallies", role: "group", "aria-label": "Tasks by outcome" }, buttons), rows, leafing);
+    fill(
+      place,
+      make("div", { class: "tallies", role: "group", "aria-label": "Tasks by outcome" }, buttons),
+      rows,
+      leafing,
+    );
     show(0);
   },
 
@@ -146,9 +179,12 @@ const board = {
     const rows = tasks.map((task) => {
       const ids = (names && known.get(names[task])) || [];
       const label = names ? names[task] : `task ${task + 1}`;
-      const link = ids.length === 2
-        ? make("a", { href: `#episode=${ids}`, "aria-label": `read both episodes of ${label}` }, "read both")
-        : ids.length === 1 ? make("a", { href: `#episode=${ids}`, "aria-label": `read the episode of ${label}` }, "read one") : "";
+      const link =
+        ids.length === 2
+          ? make("a", { href: `#episode=${ids}`, "aria-label": `read both episodes of ${label}` }, "read both")
+          : ids.length === 1
+            ? make("a", { href: `#episode=${ids}`, "aria-label": `read the episode of ${label}` }, "read one")
+            : "";
       return [make("bdi", {}, label), result(a, task), result(b, task), link];
     });
     return makeTable("by-task", "Tasks", ["Task", a.name, b.name, "Episodes"], rows);

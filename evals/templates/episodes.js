@@ -26,6 +26,11 @@ function pager(place, count, size, show) {
   draw();
 }
 
+/** A whole number with its thousands apart. */
+function count(number) {
+  return number.toLocaleString("en");
+}
+
 const episodeList = {
   found: [],
 
@@ -63,13 +68,18 @@ const episodeList = {
     const wanted = text.value.trim().toLowerCase();
     const is = (select, value) => select.value === "" || Number(select.value) === value;
     const tasks = store.index.tasks;
-    this.found = store.where((columns, id) =>
-      is(source, columns.source[id]) && is(purpose, columns.purpose[id]) && is(won, columns.won[id]) &&
-      is(kind, tasks[columns.task[id]][1]) && (!wanted || this.haystack[columns.task[id]].includes(wanted)));
+    this.found = store.where(
+      (columns, id) =>
+        is(source, columns.source[id]) &&
+        is(purpose, columns.purpose[id]) &&
+        is(won, columns.won[id]) &&
+        is(kind, tasks[columns.task[id]][1]) &&
+        (!wanted || this.haystack[columns.task[id]].includes(wanted)),
+    );
     const { won: outcomes } = store.index.columns;
     const wins = this.found.reduce((sum, id) => sum + outcomes[id], 0);
     byId("episode-count").textContent =
-      `${this.found.length.toLocaleString("en")} of ${store.count.toLocaleString("en")} episodes, ${wins.toLocaleString("en")} won`;
+      `${count(this.found.length)} of ${count(store.count)} episodes, ${count(wins)} won`;
     pager(byId("episode-pager"), this.found.length, PAGE_ROWS, (from, to) => this.draw(from, to));
   },
 
@@ -77,11 +87,22 @@ const episodeList = {
     const rows = this.found.slice(from, to).map((id) => {
       const facts = store.facts(id);
       const training = facts.purpose === "training" ? `training, iteration ${facts.iteration + 1}` : facts.purpose;
-      return make("tr", {},
-        make("th", { scope: "row" }, make("a", { href: `#episode=${id}` }, make("bdi", {}, facts.goal)),
-          facts.goal === facts.task ? null : make("small", {}, make("bdi", {}, facts.task))),
-        make("td", {}, make("bdi", {}, facts.source)), make("td", {}, outcome(facts)), make("td", {}, facts.turns),
-        make("td", {}, training), make("td", {}, number(facts.temperature)), make("td", {}, facts.kind));
+      return make(
+        "tr",
+        {},
+        make(
+          "th",
+          { scope: "row" },
+          make("a", { href: `#episode=${id}` }, make("bdi", {}, facts.goal)),
+          facts.goal === facts.task ? null : make("small", {}, make("bdi", {}, facts.task)),
+        ),
+        make("td", {}, make("bdi", {}, facts.source)),
+        make("td", {}, outcome(facts)),
+        make("td", {}, facts.turns),
+        make("td", {}, training),
+        make("td", {}, number(facts.temperature)),
+        make("td", {}, facts.kind),
+      );
     });
     byId("episode-table").tBodies[0].replaceChildren(...rows);
   },

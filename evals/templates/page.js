@@ -3,7 +3,8 @@
 
 // As in evals/site/pages.py. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
 const UNSEEN = new RegExp(
-  "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e" +
+  "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b" +
+    "\\u200e\\u200f\\u2028-\\u202e" +
     "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff\\u{e0000}-\\u{e007f}]|\\r(?!\\n)",
   "gu",
 );
@@ -13,7 +14,7 @@ function visible(text) {
   return text.replace(UNSEEN, (found) => `[U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
 }
 
-/** Makes an element. Children are elements or text; text never becomes markup. `false` and null children are left out. */
+/** Makes an element. Children are elements or text, which never becomes markup; `false` and null are left out. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -35,11 +36,25 @@ function fill(element, ...children) {
 function makeTable(style, caption, columns, rows) {
   const cell = (content, index) => make(index ? "td" : "th", index ? {} : { scope: "row" }, content);
   const line = (row) => (row instanceof Node ? row : make("tr", {}, row.map(cell)));
-  return make("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
-    make("table", { class: style },
+  return make(
+    "div",
+    { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    make(
+      "table",
+      { class: style },
       make("caption", { class: "unseen" }, caption),
-      make("thead", {}, make("tr", {}, columns.map((name) => make("th", { scope: "col" }, name)))),
-      make("tbody", {}, rows.map(line))));
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          columns.map((name) => make("th", { scope: "col" }, name)),
+        ),
+      ),
+      make("tbody", {}, rows.map(line)),
+    ),
+  );
 }
 
 /** Tells screen readers what happened. */
@@ -80,4 +95,5 @@ for (const button of document.querySelectorAll("button.copy")) {
 }
 
 // Pages with several views say so themselves, once their data is unpacked.
-if (!document.querySelector("[data-view]")) document.documentElement.dataset.ready = String(Math.round(performance.now()));
+if (!document.querySelector("[data-view]"))
+  document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -70,7 +70,13 @@ const store = {
 
 function readTurn([saw, said, action, valid, reward, advantage, anchor, tokens]) {
   return {
-    saw, said, action: action === null ? said : action, valid: Boolean(valid), reward, advantage,
-    anchor: anchor === true ? saw : anchor, tokens,
+    saw,
+    said,
+    action: action === null ? said : action,
+    valid: Boolean(valid),
+    reward,
+    advantage,
+    anchor: anchor === true ? saw : anchor,
+    tokens,
   };
 }

@@ -9,8 +9,9 @@ const views = {
   async show() {
     const [, name, value] = (location.hash || `#${this.first}`).match(/^#([a-z]+)(?:=(.*))?$/) || [];
     const numbers = (value || "").split(",").filter(Boolean).map(Number);
-    const section = [...document.querySelectorAll(`[data-view="${CSS.escape(name || "")}"]`)]
-      .find((found) => found.dataset.entry === undefined || Number(found.dataset.entry) === numbers[0]);
+    const section = [...document.querySelectorAll(`[data-view="${CSS.escape(name || "")}"]`)].find(
+      (found) => found.dataset.entry === undefined || Number(found.dataset.entry) === numbers[0],
+    );
     if (!section) return false;
     if (!(await this.prepare(name, numbers))) return false;
     for (const other of document.querySelectorAll("[data-view]")) other.hidden = other !== section;
@@ -55,8 +56,16 @@ async function start() {
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 
-document.addEventListener("DOMContentLoaded", () => start().catch((error) => {
-  byId("main").prepend(make("p", { class: "bad", role: "alert" },
-    `This browser could not unpack the page's data (${error.message}). Current versions of Chrome, Edge, Firefox and Safari can.`));
-  throw error;
-}));
+document.addEventListener("DOMContentLoaded", () =>
+  start().catch((error) => {
+    byId("main").prepend(
+      make(
+        "p",
+        { class: "bad", role: "alert" },
+        `This browser could not unpack the page's data (${error.message}). ` +
+          "Current versions of Chrome, Edge, Firefox and Safari can.",
+      ),
+    );
+    throw error;
+  }),
+);
