@@ -23,11 +23,13 @@ class Curve(NamedTuple):
         name: style class of the line, "layer" or "full".
         x: (N,), rising.
         y: (N,).
+        spread: (N,), an interval of each y, or None where it is not known; empty if of none.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    spread: Sequence[tuple[float, float] | None] = ()
 
 
 class Bar(NamedTuple):
@@ -95,7 +97,7 @@ def smoothing_width(number: int) -> int:
 
 
 def learning_curves(curves: Sequence[Curve], width: int) -> Markup:
-    """Draws success over iterations: a dot an iteration and a smoothed line for each curve.
+    """Draws success over iterations: for each curve a dot an iteration, its interval where known, and a smoothed line.
 
     Args:
         curves: the arms, y between 0 and 1.
@@ -104,7 +106,8 @@ def learning_curves(curves: Sequence[Curve], width: int) -> Markup:
     Returns:
         An `<svg>` element.
     """
-    top = max((max(curve.y) for curve in curves), default=1.0)
+    ends = [high for curve in curves for _, high in filter(None, curve.spread)]
+    top = max((*(max(curve.y) for curve in curves), *ends), default=1.0)
     ticks = nice_ticks(0.0, 100 * max(top, 0.01))
     last = max((curve.x[-1] for curve in curves), default=1)
     first = min((curve.x[0] for curve in curves), default=0)
@@ -113,14 +116,21 @@ def learning_curves(curves: Sequence[Curve], width: int) -> Markup:
     parts = [*_grid(ticks, y_axis, lambda tick: f"{tick:g} %")]
     parts += _x_labels(((tick, f"{tick:g}") for tick in nice_ticks(first, x_axis.high, whole=True)), x_axis)
     parts.append(_x_title("iteration"))
+    for number, curve in enumerate(curves):
+        # Beside each other rather than upon each other.
+        shift = 1.5 * (number - (len(curves) - 1) / 2)
+        for x, interval in zip(curve.x, curve.spread, strict=False):
+            if interval is not None:
+                place, (low, high) = round(x_axis(x) + shift, 1), (y_axis(100 * end) for end in interval)
+                parts.append(_tag("line", f"whisker {curve.name}", x1=place, x2=place, y1=low, y2=high))
     for curve in curves:
         for x, y in zip(curve.x, curve.y, strict=True):
             parts.append(_tag("circle", f"dot {curve.name}", cx=x_axis(x), cy=y_axis(100 * y), r=2.2))
         smoothed = zip(curve.x, smooth(curve.y, width), strict=True)
         corners = " ".join(f"{x_axis(x)},{y_axis(100 * y)}" for x, y in smoothed)
         parts.append(_tag("polyline", f"line {curve.name}", points=corners))
-    ends = [f"{curve.name} from {100 * curve.y[0]:.0f} to {100 * curve.y[-1]:.0f} percent" for curve in curves]
-    return _svg("Success in training, by iteration", "; ".join(ends), parts)
+    said = [f"{curve.name} from {100 * curve.y[0]:.0f} to {100 * curve.y[-1]:.0f} percent" for curve in curves]
+    return _svg("Success in training, by iteration", "; ".join(said), parts)
 
 
 def intervals(estimates: Sequence[Estimate]) -> Markup:
@@ -149,6 +159,19 @@ def intervals(estimates: Sequence[Estimate]) -> Markup:
         parts.append(_tag("circle", f"point {estimate.name}", cx=value, cy=y, r=5))
     said = (f"{e.name} {100 * e.value:.1f} percent, {100 * e.low:.1f} to {100 * e.high:.1f}" for e in estimates)
     return _svg("Success with 95 % intervals", "; ".join(said), parts, height)
+
+
+def interval_mark(low: float, value: float, high: float) -> Markup:
+    """Draws a rate and its interval on a line from 0 to 1, small enough for a table's cell, which says the numbers."""
+    start, end = (round(2 + 96 * share, 1) for share in (low, high))
+    parts = Markup("").join(
+        (
+            _tag("line", "grid", x1=2, x2=98, y1=5, y2=5),
+            _tag("line", "line", x1=start, x2=end, y1=5, y2=5),
+            _tag("circle", "point", cx=round(2 + 96 * value, 1), cy=5, r=3),
+        )
+    )
+    return Markup('<svg viewBox="0 0 100 10" class="mark" aria-hidden="true" focusable="false">{}</svg>').format(parts)
 
 
 def layer_scores(bars: Sequence[Bar]) -> Markup:

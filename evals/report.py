@@ -1,13 +1,13 @@
 """The report of a run: one HTML page that needs nothing but itself.
 
-`python -m evals.report run=DIR` reads a run folder (`summary.json`, `config.yaml`, and where present `metrics.jsonl`
-and `layers.json`) and writes `report.html` into it. The page has no script and refers to nothing outside it. Every
-value is escaped by the template engine.
+`python -m evals.report run=DIR` reads a run folder (`summary.json`, `config.yaml`, and where present `metrics.jsonl`,
+`layers.json`, `study.json` and `episodes.jsonl`) and writes `report.html` into it, and beside it `episodes.html` with
+every episode turn by turn, to which the report links. Neither page refers to anything else.
 """
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
 from envs.files import parse_json, read_text, understood
+from evals import viewer
+from evals.site.pages import write_page
 
-TEMPLATES = Path(__file__).parent / "templates"
+STYLES, SCRIPTS = ("page.css", "report.css"), ("page.js",)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Run:
         config: text of `config.yaml`.
         metrics: rows of `metrics.jsonl`, none if there is no such file.
         layers: content of `layers.json`, empty if there is no such file.
+        study: content of `study.json`, of the study that the layer was chosen from or that the folder holds; empty if
+            there is none.
+        has_episodes: whether there is an `episodes.jsonl`.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Run:
     config: str
     metrics: list[dict[str, Any]]
     layers: dict[str, Any]
+    study: dict[str, Any]
+    has_episodes: bool
 
 
 def build(run_folder: Path) -> Path:
@@ -59,26 +66,14 @@ def build(run_folder: Path) -> Path:
     Raises:
         InputError: if the folder holds no finished run, or a file in it is broken.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from evals.report_view import view
 
     run = read(run_folder)
+    if run.has_episodes:
+        viewer.build([run_folder])
     with understood(f"run={run_folder}", "a finished run"):
         variables = view(run)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    with understood(f"run={run_folder}", "a finished run"):
-        page = environment.get_template("report.html").render(variables)
-    report, aside = run_folder / "report.html", run_folder / "report.html.part"
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, report)
-    return report
+        return write_page(run_folder / "report.html", "report.html", variables, styles=STYLES, scripts=SCRIPTS)
 
 
 def read(run_folder: Path) -> Run:
@@ -101,13 +96,24 @@ def read(run_folder: Path) -> Run:
             )
     metrics, layers = run_folder / "metrics.jsonl", run_folder / "layers.json"
     lines = read_text(metrics).splitlines() if metrics.is_file() else []
+    config = read_text(run_folder / "config.yaml")
+    study = _study(run_folder, config)
     return Run(
         name=run_folder.resolve().name,
         summary=_object(read_text(run_folder / "summary.json"), "summary.json"),
-        config=read_text(run_folder / "config.yaml"),
+        config=config,
         metrics=[_object(line, f"metrics.jsonl, line {number},") for number, line in enumerate(lines, 1)],
         layers=_object(read_text(layers), "layers.json") if layers.is_file() else {},
+        study=_object(read_text(study), study.name) if study else {},
+        has_episodes=(run_folder / viewer.EPISODES).is_file(),
     )
+
+
+def _study(run_folder: Path, config: str) -> Path | None:
+    """The study in the folder, or the one that the configuration chose its layer from: layer=best:1@study.json."""
+    chosen = re.search(r"^layer: '?(?:best|worst):\d+@(.+?)'?$", config, re.MULTILINE)
+    named = [Path(chosen[1])] if chosen else []
+    return next((path for path in [run_folder / "study.json", *named] if path.is_file()), None)
 
 
 def _object(text: str, source: str) -> dict[str, Any]:

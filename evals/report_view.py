@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evals import charts, findings
+from evals import charts, figures, findings
+from evals.site.pages import picture
+from evals.statistics import wilson
+from evals.study_chart import chart
 
 if TYPE_CHECKING:
     from evals.report import Run
 
 ARMS = ("base", "layer", "full")
 PAIRS = {"layer_vs_base": "layer minus base", "full_vs_base": "full minus base", "layer_vs_full": "layer minus full"}
-
-ABSENT = "\N{EN DASH}"
 
 
 class Table(NamedTuple):
@@ -55,11 +56,14 @@ def view(run: Run) -> dict[str, Any]:
         "curves": charts.learning_curves(curves, smoothed_over) if curves else None,
         "curve_names": [curve.name for curve in curves],
         "smoothed_over": smoothed_over,
+        "curves_have_intervals": any(interval for curve in curves for interval in curve.spread),
         "layers": _layers(run.layers),
         "budgets": _budget_table(summary),
         "costs": _cost_table(summary.get("cost", {})),
         "cost_facts": _cost_facts(summary.get("cost", {})),
         "config": run.config,
+        "study": picture(chart(run.study, next(iter(run.study["panels"])))) if run.study.get("panels") else None,
+        "has_episodes": run.has_episodes,
         "command": f"python -m training.run config={folder}/config.yaml out={folder}-again",
     }
 
@@ -94,13 +98,13 @@ def _arm_table(arms: Mapping[str, Any]) -> Table:
     """One column an arm, so that the table fits a phone."""
     measures: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "success": lambda arm: findings.percent(arm["success"]),
-        "95 % interval, %": lambda arm: _range(arm["interval"]),
-        "episodes": lambda arm: _count(arm["episodes"]),
-        "turns an episode": lambda arm: _number(arm["mean_turns"]),
-        "temperature": lambda arm: _number(arm["temperature"]),
-        "trained parameters": lambda arm: _count(arm["trained_parameters"]),
-        "iterations": lambda arm: _count(arm["iterations"]),
-        "sampled tokens": lambda arm: _count(arm["sampled_tokens"]),
+        "95 % interval, %": lambda arm: figures.range_of_percent(arm["interval"]),
+        "episodes": lambda arm: figures.count(arm["episodes"]),
+        "turns an episode": lambda arm: figures.number(arm["mean_turns"]),
+        "temperature": lambda arm: figures.number(arm["temperature"]),
+        "trained parameters": lambda arm: figures.count(arm["trained_parameters"]),
+        "iterations": lambda arm: figures.count(arm["iterations"]),
+        "sampled tokens": lambda arm: figures.count(arm["sampled_tokens"]),
     }
     present = [name for name in ARMS if name in arms]
     rows = [[name, *(write(arms[arm]) for arm in present)] for name, write in measures.items()]
@@ -114,7 +118,9 @@ def _pair_table(pairs: Mapping[str, Any]) -> Table:
             pair = pairs[name]
             verdict = "yes" if findings.is_resolved(pair) else "no"
             difference = findings.in_points(pair["difference"])
-            rows.append([title, difference, findings.range_of_points(pair["interval"]), _p(pair["p"]), verdict])
+            rows.append(
+                [title, difference, findings.range_of_points(pair["interval"]), figures.p_value(pair["p"]), verdict]
+            )
     return Table(["", "points", "95 % interval", "p", "told from zero"], rows)
 
 
@@ -125,7 +131,12 @@ def _budget_table(summary: Mapping[str, Any]) -> Table:
         "equal wall clock": summary.get("cost", {}).get("equal_wall_clock") or {},
     }
     rows = [
-        [f"{budget}: {arm}", _count(at["iteration"]), findings.percent(at["success"]), _range(at["interval"])]
+        [
+            f"{budget}: {arm}",
+            figures.count(at["iteration"]),
+            findings.percent(at["success"]),
+            figures.range_of_percent(at["interval"]),
+        ]
         for budget, arms in budgets.items()
         for arm in ARMS
         if (at := arms.get(arm))
@@ -135,12 +146,12 @@ def _budget_table(summary: Mapping[str, Any]) -> Table:
 
 def _cost_table(cost: Mapping[str, Any]) -> Table:
     measures = {
-        "whole arm": ("seconds", _seconds),
-        "rollouts": ("rollout_seconds", _seconds),
-        "updates": ("update_seconds", _seconds),
-        "peak memory": ("peak_bytes", _bytes),
-        "optimizer state": ("optimizer_bytes", _bytes),
-        "weights to send": ("sync_bytes", _bytes),
+        "whole arm": ("seconds", figures.seconds),
+        "rollouts": ("rollout_seconds", figures.seconds),
+        "updates": ("update_seconds", figures.seconds),
+        "peak memory": ("peak_bytes", figures.size),
+        "optimizer state": ("optimizer_bytes", figures.size),
+        "weights to send": ("sync_bytes", figures.size),
     }
     present = [arm for arm in ARMS if arm in cost]
     rows = [
@@ -159,7 +170,7 @@ def _cost_facts(cost: Mapping[str, Any]) -> list[str]:
         against = f"; the floor of that ratio, by operations alone, is {floor:.2f}" if floor is not None else ""
         sentences.append(f"An update of the layer took {cost['update_ratio']:.2f} of the time of a full one{against}.")
     if cost.get("selection_seconds") is not None:
-        sentences.append(f"Choosing the layer took {_seconds(cost['selection_seconds'])}.")
+        sentences.append(f"Choosing the layer took {figures.seconds(cost['selection_seconds'])}.")
     return sentences
 
 
@@ -170,8 +181,17 @@ def _curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[charts.Curve], i
         rows = [row for row in metrics if row["arm"] == arm and row.get("success") is not None]
         rows.sort(key=lambda row: int(row["iteration"]))
         if rows:
-            curves.append(charts.Curve(arm, [row["iteration"] for row in rows], [row["success"] for row in rows]))
+            spread = [_spread(row) for row in rows]
+            curves.append(
+                charts.Curve(arm, [row["iteration"] for row in rows], [row["success"] for row in rows], spread)
+            )
     return curves, charts.smoothing_width(max((len(curve.x) for curve in curves), default=0))
+
+
+def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Wilson's interval of an iteration's success; None for rows that do not say how many episodes they count."""
+    count = row.get("episodes")
+    return wilson(round(row["success"] * count), int(count)) if count else None
 
 
 def _layers(layers: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -189,8 +209,8 @@ def _layers(layers: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = [
         [
             f"{block['index']} (chosen)" if block["index"] in chosen else str(block["index"]),
-            _number(block.get("score")),
-            *(_number((block.get("details") or {}).get(name)) for name in details),
+            figures.number(block.get("score")),
+            *(figures.number((block.get("details") or {}).get(name)) for name in details),
         ]
         for block in blocks
     ]
@@ -205,42 +225,3 @@ def _layers(layers: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _standard_error(block: Mapping[str, Any]) -> float:
     return float((block.get("details") or {}).get("standard_error") or 0.0)
-
-
-def _range(interval: Sequence[float]) -> str:
-    low, high = interval
-    return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-
-
-def _count(number: int | None) -> str:
-    return ABSENT if number is None else f"{number:,}"
-
-
-def _number(value: Any) -> str:  # noqa: ANN401
-    if value is None:
-        return ABSENT
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return ABSENT
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _bytes(number: float | None) -> str:
-    if number is None:
-        return ABSENT
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

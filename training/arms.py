@@ -14,7 +14,6 @@ import torch
 from agents import deltas
 from agents.targets import Target, parameters
 from envs.screen import Bar
-from evals.scoring import episode_row
 from evals.stopping import StoppedError
 from training import checkpoint
 from training.arguments import GroupConfig
@@ -22,6 +21,7 @@ from training.folder import DELTA, EPISODES, METRICS
 from training.loss import LossConfig
 from training.processes import current
 from training.running import CHECKPOINTS, Run, arm_folder
+from training.samples import sample_rows
 from training.trackers import Arm, Trackers
 from training.trainer import GroupTrainer, IterationReport
 
@@ -199,10 +199,8 @@ def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     wrong: dict[str, Any] = {"found": found} if found else {}
     row = {"arm": arm, "iteration": report.iteration, **report.metrics, **wrong, "cost": report.cost}
     run.folder.append(METRICS, [row])
-    shown = report.collected.episodes[: SAMPLED_GROUPS * run.config.train.group_size]
-    run.folder.append(
-        EPISODES, (episode_row(e, arm=arm, purpose="training", temperature=run.config.train.temperature) for e in shown)
-    )
+    marks = {"arm": arm, "purpose": "training", "temperature": run.config.train.temperature}
+    run.folder.append(EPISODES, sample_rows(report.collected, SAMPLED_GROUPS, **marks))
     kept = ("sampled_tokens", "row_tokens", "success", "skipped_updates")
     return {name: report.metrics[name] for name in kept} | wrong | {"cost": report.cost}
 

@@ -7,7 +7,7 @@ compared with each other see the same tasks and a resumed run continues as if it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -69,11 +69,13 @@ class Collected:
         episodes: all episodes, failed ones included.
         rows: one row for each episode that sampled anything, or one for each of its turns (`agents.rows`).
         metrics: success, reward and the like over the episodes.
+        advantages: one number a turn, (N,), of each episode that has any: not of those that broke or said nothing.
     """
 
     episodes: list[Episode]
     rows: list[TrainingRow]
     metrics: dict[str, float]
+    advantages: Mapping[EpisodeKey, np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
 
 
 def collect(
@@ -116,7 +118,8 @@ def from_episodes(episodes: list[Episode], estimator: Estimator) -> Collected:
             if row.sampled.any()
         ]
     row_tokens = {"row_tokens": sum(len(row.row.tokens) for row in rows)}
-    return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens)
+    by_key = {episode.key: per_turn for episode, per_turn in zip(usable, advantages, strict=True)}
+    return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens, by_key)
 
 
 def with_signal(rows: Sequence[TrainingRow], groups: int) -> list[TrainingRow]:
@@ -136,6 +139,7 @@ def _metrics(
     num_turns = max(sum(len(episode.turns) for episode in episodes), 1)
     count = max(len(episodes), 1)
     return {
+        "episodes": len(episodes),
         "success": sum(episode.won for episode in episodes) / count,
         "reward": sum(episode.total_reward for episode in episodes) / count,
         "zero_groups": 1.0 - sum(signal.values()) / len(signal) if signal else 1.0,

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from evals.comparison import holm
 from evals.leaderboard.entries import Entry, conditions, seeds
 
 SIGNIFICANCE = 0.05
@@ -78,7 +79,7 @@ def clear_differences(entries: Sequence[Entry]) -> NDArray[np.bool_]:
     """Which pairs of a table's entries differ clearly, (K, K), symmetric."""
     count = len(entries)
     first, second = np.triu_indices(count, 1)
-    p_pairs = holm(p_values(entries)[first, second])
+    p_pairs = np.array(holm(p_values(entries)[first, second].tolist()))
     clear = np.zeros((count, count), dtype=bool)
     clear[first, second] = clear[second, first] = p_pairs < SIGNIFICANCE
     return clear
@@ -127,15 +128,6 @@ def sign_flip(gaps_N: NDArray[np.int64]) -> float:
     total = len(sums) // 2
     far = np.abs(np.arange(-total, total + 1)) >= abs(int(gaps_N.sum()))
     return min(1.0, float(sums[far].sum()))
-
-
-def holm(p_M: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's corrected p values, in the given order, (M,)."""
-    order = np.argsort(p_M, kind="stable")
-    corrected = np.maximum.accumulate(p_M[order] * np.arange(len(p_M), 0, -1))
-    result = np.empty(len(p_M))
-    result[order] = np.minimum(corrected, 1.0)
-    return result
 
 
 def _rank_table(entries: Sequence[Entry]) -> list[Ranked]:

@@ -44,10 +44,14 @@ def by_table(rows: Sequence[Row]) -> list[list[Row]]:
 
 def title(entry: Entry) -> str:
     """Names a table: world, panel, tasks, hash, and the conditions that are not the world's own."""
-    panel = entry["panel"]
-    others = conditions(entry) | ({"max_turns": turns} if (turns := entry["sampling"]["max_turns"]) else {})
-    said = "".join(f", {name}={value}" for name, value in sorted(others.items()))
+    panel, said = entry["panel"], conditions_line(entry)
     return f"{entry['env']}, {panel['name']}: {panel['tasks']} tasks, sha256 {panel['sha256'][:12]}{said}"
+
+
+def conditions_line(entry: Entry) -> str:
+    """The conditions that are not the world's own, each after a comma: ", max_turns=30"."""
+    others = conditions(entry) | ({"max_turns": turns} if (turns := entry["sampling"]["max_turns"]) else {})
+    return "".join(f", {name}={value}" for name, value in sorted(others.items()))
 
 
 def terminal(rows: Sequence[Row], width: int) -> Table:

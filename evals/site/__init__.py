@@ -1,50 +1,29 @@
-"""The leaderboard as one page: the ranking of every panel as a table, without scripts and without network."""
+"""The leaderboard's site: one page with the ranking, comparisons and every episode, which needs nothing but itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-
-from evals.leaderboard import tables
-from evals.leaderboard.entries import Entry
-from evals.leaderboard.ranking import rank
-
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;"
-    "padding:0 1rem}div{overflow-x:auto}table{border-collapse:collapse;white-space:nowrap}"
-    "caption{text-align:left;font-weight:bold;padding:1rem 0 .25rem}"
-    "th,td{padding:.25rem .75rem;text-align:right;border-bottom:1px solid}"
-    "th:nth-child(2),td:nth-child(2){text-align:left}"
-)
+from typing import Any
 
 
-def build(entries: Sequence[Entry], episodes: Mapping[str, Path], out: Path) -> Path:
-    """Writes the page.
+def build(entries: Sequence[Mapping[str, Any]], episodes: Mapping[str, Path], out: Path) -> Path:
+    """Writes the site.
 
     Args:
-        entries: of any panels.
-        episodes: files of episodes by position of the entry; not shown yet.
-        out: an existing folder.
+        entries: leaderboard entries, of any panels.
+        episodes: by an entry's position as a string, an `episodes.jsonl` with its rows; of other temperatures' rows
+            than the entry's none are taken.
+        out: the folder to write to; made if it is not there.
 
     Returns:
-        `out/index.html`.
+        The path of `index.html`.
+
+    Raises:
+        InputError: an entry lacks what every entry has, an episodes file cannot be read, or the folder cannot be
+            written.
     """
-    del episodes
-    rows = [tables.Row(ranked, False) for ranked in rank(entries)]
-    parts = [_table(table) for table in tables.by_table(rows)]
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Leaderboard</title><style>{_STYLE}</style><main><h1>Leaderboard</h1>{''.join(parts)}"
-        f"<p>{escape(tables.note(rows))}</p></main></html>\n"
-    )
-    path = out / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    # The statistics take a second to import, which the commands beside this package would pay at every mistake.
+    from evals.site import board
 
-
-def _table(rows: Sequence[tables.Row]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in tables.columns())
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in tables.cells(row)) + "</tr>" for row in rows)
-    caption = escape(tables.title(rows[0].ranked.entry))
-    return f"<div><table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return board.build(entries, episodes, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from envs.command import run_command
+from envs.errors import InputError
+from envs.installation import REPOSITORY
 from evals.report import ReportConfig, build, main
 from tests.evals.run_folder import summary, write
 
-VOID = {"meta", "line", "circle", "polyline", "polygon", "rect"}
+VOID = {"meta", "img", "line", "circle", "polyline", "polygon", "rect"}
 HOSTILE = "</pre></td><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
 
 
@@ -76,8 +79,10 @@ def test_is_the_same_every_time(tmp_path: Path) -> None:
 def test_refers_to_nothing_outside(tmp_path: Path) -> None:
     path = build(write(tmp_path / "run", summary()))
     page = Page(path)
-    assert not {"script", "link", "img", "iframe", "object", "base", "a"} & set(page.names)
-    assert not {"src", "href", "xlink:href", "action", "data"} & {name for name, _ in page.attributes}
+    assert not {"link", "img", "iframe", "object", "base"} & set(page.names)
+    assert not {"src", "xlink:href", "action", "data"} & {name for name, _ in page.attributes}
+    assert {value for name, value in page.attributes if name == "href"} == {"#main"}
+    assert page.names.count("script") == 1
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     text = path.read_text(encoding="utf-8")
     assert [word for word in ("://", "url(", "@import", str(tmp_path)) if word in text] == []
@@ -103,7 +108,8 @@ def test_escapes_hostile_strings(tmp_path: Path) -> None:
     (folder / "layers.json").write_text(json.dumps(layers))
     (folder / "config.yaml").write_text(HOSTILE)
     page = Page(build(folder))
-    assert not {"script", "img"} & set(page.names)
+    assert "img" not in page.names
+    assert page.names.count("script") == 1  # the page's own, which the policy knows by its hash
     assert page.names.count("i") == 2  # the two keys of the legend, none from the folder's name
     assert page.text.count(HOSTILE) >= 10
 
@@ -122,6 +128,47 @@ def test_a_run_without_the_full_arm(tmp_path: Path) -> None:
     assert "Contribution is undefined" in page.text
     for absent in ("Learning curves", "Choice of the layer", "At equal budgets", "An update of the layer"):
         assert absent not in page.text
+
+
+def test_the_report_links_to_the_episodes_beside_it(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", summary())
+    row = {"arm": "layer", "purpose": "panel", "task": "a task", "won": True, "turns": []}
+    (folder / "episodes.jsonl").write_text(json.dumps(row) + "\n")
+    page = Page(build(folder))
+    assert ("href", "episodes.html") in page.attributes
+    beside = (folder / "episodes.html").read_text(encoding="utf-8")
+    assert "Episodes of run" in beside
+    assert "report.html" in beside
+    (folder / "episodes.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="row 1 of the episodes of run is no episode"):
+        build(folder)
+
+
+def test_curves_have_intervals_where_the_episodes_are_counted(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", summary())
+    assert "whisker" not in dict(Page(build(folder)).attributes).values()
+    rows = [json.loads(line) | {"episodes": 32} for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = Page(build(folder))
+    assert [value.split()[0] for name, value in page.attributes if name == "class"].count("whisker") == len(rows)
+    assert "Wilson's 95 % intervals of single iterations" in page.text
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_plot_of_the_study(tmp_path: Path, named: bool) -> None:
+    folder = write(tmp_path / "run", summary())
+    study = (REPOSITORY / "evals/results/studies/math-grpo/study.json").read_text()
+    path = (tmp_path if named else folder) / "study.json"
+    path.write_text(study)
+    if named:
+        (folder / "config.yaml").write_text(f"layer: best:1@{path}\nseed: 0\n")
+    page = Page(build(folder))
+    (address,) = [value for name, value in page.attributes if name == "src"]
+    drawn = base64.b64decode(address.removeprefix("data:image/svg+xml;base64,")).decode()
+    assert "success after training one block alone" in drawn
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"study\.json of the run must hold a JSON object"):
+        build(folder)
 
 
 def test_an_unscored_choice_has_no_chart(tmp_path: Path) -> None:

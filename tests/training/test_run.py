@@ -25,6 +25,7 @@ from agents.blocks import find_stack
 from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
+from evals.viewer import PAGE
 from tests.envs.alfworld import tiny
 from tests.training.events import read_events, told
 from tests.training.guessing import write_model
@@ -138,7 +139,7 @@ def straight(shared: Path, words: list[str]) -> Path:
 
 def test_a_run_writes_every_file(straight: Path):
     named = {CONFIG, METRICS, EPISODES, LAYERS, DELTA, CARD, SUMMARY, REPORT, LOG, "tensorboard"}
-    assert {path.name for path in straight.iterdir()} == named | {STATE}
+    assert {path.name for path in straight.iterdir()} == named | {STATE, PAGE}
     summary = json.loads((straight / SUMMARY).read_text())
     assert set(summary["arms"]) == {"base", "layer", "full"}
     assert summary["layer"]["selector"] == "auto"
@@ -163,6 +164,9 @@ def test_a_run_writes_every_file(straight: Path):
     panel = [row for row in episodes if row["purpose"] == "panel"]
     assert [row["arm"] for row in panel] == ["base"] * 16 + ["layer"] * 16 + ["full"] * 16
     assert all(row["turns"] for row in panel)
+    sampled = [turn for row in episodes if row["purpose"] == "training" for turn in row["turns"]]
+    assert sampled
+    assert all({"anchor", "advantage"} <= set(turn) for turn in sampled)
     for arm, content in summary["arms"].items():
         assert content["success"] == sum(row["won"] for row in panel if row["arm"] == arm) / 16
     tasks = {row["task"] for row in panel}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.leaderboard.ranking import SIGNIFICANCE, clear_differences, holm, p_values, rank, sign_flip, tables
+from evals.leaderboard.ranking import SIGNIFICANCE, clear_differences, p_values, rank, sign_flip, tables
 from evals.leaderboard.standing import standing
 from evals.statistics import paired
 from tests.evals.leaderboard.made import entry, sha
@@ -62,13 +62,6 @@ def test_many_tasks_and_seeds_do_not_overflow():
     gaps = np.array([5, -3, 2, 0, 1] * 400)
     z = gaps.sum() / math.sqrt((gaps**2).sum())
     assert sign_flip(gaps) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.2)
-
-
-def test_holm_by_hand():
-    # Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, never falling.
-    assert holm(np.array([0.03, 0.01, 0.5, 0.02])) == pytest.approx([0.06, 0.04, 0.5, 0.06])
-    assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])
-    assert len(holm(np.array([]))) == 0
 
 
 @settings(deadline=None)

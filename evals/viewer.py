@@ -1,0 +1,98 @@
+"""`python -m evals.viewer run=DIR`: a page to read episodes in, turn by turn.
+
+Takes the folders of training runs and of evaluations, anything with an `episodes.jsonl`. A training run makes the page
+by itself, beside its report. The page needs nothing but itself, and shows whatever an episode says as text.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.command import run_command
+from envs.config_schema import key
+from envs.errors import InputError
+from evals.site.packing import Source, pack, read_rows
+from evals.site.pages import write_page
+
+EPISODES, PAGE = "episodes.jsonl", "episodes.html"
+ARMS = ("base", "layer", "full")
+STYLES = ("page.css", "episodes.css")
+SCRIPTS = ("page.js", "store.js", "trajectory.js", "episodes.js", "views.js")
+
+
+@dataclass(frozen=True)
+class ViewerConfig:
+    """Keys of `python -m evals.viewer`."""
+
+    run: str = key("", f"a folder with an {EPISODES}, of a training run or an evaluation; several, separated by commas")
+    out: str = key("", f"the page to write; empty is {PAGE} in the first folder")
+
+
+def build(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Writes the page.
+
+    Args:
+        folders: at least one, each with an `episodes.jsonl`.
+        out: where it goes; beside the first folder's episodes if None.
+
+    Returns:
+        Its path.
+
+    Raises:
+        InputError: a folder holds no episodes, or a row of them is none; or the page cannot be written.
+    """
+    for folder in folders:
+        if not (folder / EPISODES).is_file():
+            raise InputError(f"run={folder} holds no {EPISODES}, so there is nothing to read.")
+    path = out or folders[0] / PAGE
+    names = [folder.resolve().name for folder in folders]
+    variables = {
+        "title": f"Episodes of {', '.join(names)}",
+        "episodes": pack([source for folder in folders for source in sources(folder, alone=len(folders) == 1)]),
+        "report": path == folders[0] / PAGE and (folders[0] / "summary.json").is_file(),
+    }
+    try:
+        return write_page(path, "episodes.html", variables, styles=STYLES, scripts=SCRIPTS)
+    except OSError as error:
+        raise InputError(f"out={path} cannot be written: {error.strerror}.") from error
+
+
+def sources(folder: Path, *, alone: bool) -> list[Source]:
+    """The arms of a run, or the policy of an evaluation at each of its temperatures."""
+    rows: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
+    for row in read_rows(folder / EPISODES):
+        arm = row.get("arm")
+        rows.setdefault((arm, None if arm is not None else row.get("temperature")), []).append(row)
+    name = folder.resolve().name
+    several = len(rows) > 1
+    return [
+        Source(_name(name, *whose, alone=alone, several=several), rows[whose]) for whose in sorted(rows, key=_order)
+    ]
+
+
+def _order(whose: tuple[Any, Any]) -> int:
+    """The known arms in their usual order; others stay in that of the file."""
+    return ARMS.index(whose[0]) if whose[0] in ARMS else len(ARMS)
+
+
+def _name(folder: str, arm: Any, temperature: Any, *, alone: bool, several: bool) -> str:  # noqa: ANN401
+    if arm is not None:
+        return str(arm) if alone else f"{folder}: {arm}"
+    return f"{folder} at temperature {temperature}" if several else folder
+
+
+def main(config: ViewerConfig) -> None:
+    """Builds the page and says where it is."""
+    folders = [Path(part.strip()) for part in config.run.split(",") if part.strip()]
+    if not folders:
+        raise InputError("which run? Write run=DIR, the folder of a training run or an evaluation.")
+    print(build(folders, Path(config.out) if config.out else None))
+
+
+if __name__ == "__main__":
+    DESCRIPTION = "Builds a page to read the episodes of a run or an evaluation in, turn by turn."
+    sys.exit(run_command("python -m evals.viewer", ViewerConfig, main, description=DESCRIPTION))

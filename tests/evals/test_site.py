@@ -1,0 +1,119 @@
+"""The leaderboard's page as a file: what stands in it without its script, and what the builder refuses."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evals.site
+from envs.errors import InputError
+from evals.site.comparing import compare
+from tests.evals import board_entries
+
+TASKS = 4
+
+
+class Tables(HTMLParser):
+    """The text of a page's tables, cell by cell."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.tables and self.tables[-1] and self.tables[-1][-1]:
+            self.tables[-1][-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[dict[str, Any]]:
+    made = []
+    for player in ("random", "planner"):
+        panel, found = board_entries.played(player, TASKS, max_turns=10)
+        made.append(board_entries.entry(player, "other", panel, found))
+    return made
+
+
+def test_the_ranking_is_a_plain_table(entries: list[dict[str, Any]], tmp_path: Path):
+    trained = entries[1] | {"name": "block 3", "layer": "3", "training": board_entries.trained(0.11)}
+    page = Tables(evals.site.build([*entries, trained], {}, tmp_path / "new" / "site"))
+    ranking = [[cell.strip() for cell in row] for row in page.tables[0]]
+    titles = ["Place", "Policy", "Success", "Turns", "Invalid", "Tokens", "Trained", "Update", "Memory", "Delta"]
+    assert ranking[0][1:] == titles
+    assert [row[1].split() for row in ranking[1:]] == [["1", "=", "tied"], ["1", "=", "tied"], ["3"]]
+    assert ranking[2][7:] == ["11.0 %", "0.38", "0.56", "308.0 KiB"]
+    assert ranking[3][3].startswith("0.0 %")
+    assert [link for link in page.links if not link.startswith(("#", "data:image/svg+xml"))] == []
+
+
+def test_it_is_the_same_every_time(entries: list[dict[str, Any]], tmp_path: Path):
+    first = evals.site.build(entries, {}, tmp_path).read_bytes()
+    assert evals.site.build(entries, {}, tmp_path).read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_no_entries_make_a_page_that_says_so(tmp_path: Path):
+    assert "no entries yet" in evals.site.build([], {}, tmp_path).read_text(encoding="utf-8")
+
+
+def test_only_an_entrys_own_temperature_is_taken(entries: list[dict[str, Any]], tmp_path: Path):
+    _, found = board_entries.played("planner", TASKS, max_turns=10)
+    path = board_entries.write(tmp_path / "0.jsonl", found, temperature=0.0)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(board_entries.write(tmp_path / "1.jsonl", found, temperature=1.0).read_text(encoding="utf-8"))
+    greedy = entries[1] | {"sampling": {"temperature": 0, "seeds": [0]}}
+    text = evals.site.build([greedy], {"0": path}, tmp_path / "one").read_text(encoding="utf-8")
+    assert "read its episodes" in text.lower()
+    scripted = evals.site.build([entries[1]], {"0": path}, tmp_path / "none").read_text(encoding="utf-8")
+    assert "read its episodes" not in scripted.lower()
+
+
+def test_what_cannot_be_used_is_refused(entries: list[dict[str, Any]], tmp_path: Path):
+    nameless = {key: value for key, value in entries[0].items() if key != "panel"}
+    with pytest.raises(InputError, match="entry 0 of the leaderboard has no 'panel'"):
+        evals.site.build([nameless], {}, tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        evals.site.build(entries, {"0": tmp_path / "nowhere.jsonl"}, tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        evals.site.build(entries, {}, tmp_path / "file")
+
+
+def outcomes(wins: list[int], plays: int = 1) -> dict[str, Any]:
+    return {"outcomes": wins, "sampling": {"seeds": list(range(plays))}}
+
+
+def test_comparisons_claim_no_more_than_their_interval():
+    clear, none = outcomes([1] * 20), outcomes([0] * 20)
+    assert compare(clear, none).endswith("told apart.")
+    assert "not told apart" not in compare(clear, none)
+    assert compare(none, clear).startswith("\N{MINUS SIGN}100.0 points on 20 tasks (95 % interval ")
+    assert compare(outcomes([1, 0] * 10), outcomes([1, 0] * 9 + [0, 0])).endswith("not told apart.")
+    repeated = compare(outcomes([3, 2, 3, 2] * 5, 3), outcomes([0, 1, 0, 0] * 5, 3))
+    assert repeated.endswith("told apart.")
+    assert "Student's over tasks" in repeated
+    assert compare(clear, outcomes([1] * 19)) == ""
+    assert compare(outcomes([]), outcomes([])) == ""
+    assert compare(outcomes([1]), outcomes([0])) == "One task tells nothing."
+
+
+def test_entries_of_a_committee_and_of_unknown_costs(entries: list[dict[str, Any]], tmp_path: Path):
+    committee = entries[1] | {"name": "three", "delta_sha256": ["a" * 64, "b" * 64], "cost": None, "outcomes": None}
+    text = evals.site.build([*entries, json.loads(json.dumps(committee))], {}, tmp_path).read_text(encoding="utf-8")
+    assert f"{'a' * 64}, {'b' * 64}" in text
