@@ -50,7 +50,7 @@ class Ranked(NamedTuple):
 def table_key(entry: Entry) -> str:
     """What entries must agree in to be ranked together."""
     panel = entry["panel"]
-    played = conditions(entry) | {"max_turns": entry["sampling"]["max_turns"]}
+    played = conditions(entry) | {"max_turns": entry["sampling"].get("max_turns")}
     return json.dumps([entry["env"], panel["name"], panel["sha256"], played], sort_keys=True)
 
 

@@ -50,7 +50,7 @@ def title(entry: Entry) -> str:
 
 def conditions_line(entry: Entry) -> str:
     """The conditions that are not the world's own, each after a comma: ", max_turns=30"."""
-    others = conditions(entry) | ({"max_turns": turns} if (turns := entry["sampling"]["max_turns"]) else {})
+    others = conditions(entry) | ({"max_turns": turns} if (turns := entry["sampling"].get("max_turns")) else {})
     return "".join(f", {name}={value}" for name, value in sorted(others.items()))
 
 
