@@ -8,6 +8,7 @@ its episode ends with the error on it, and the others go on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -85,6 +86,7 @@ class _Rollout:
         self._report = ended
         self._episodes = [Episode(key, policy_version=policy_version) for key in keys]
         self._running: dict[int, _Running] = {}
+        self._began: dict[int, float] = {}
         self._ended: set[int] = set()
         session = policy.open(keys, worlds)
         self._session = session if isinstance(session, Streaming) else _AllAtOnce(session)
@@ -106,6 +108,7 @@ class _Rollout:
 
     def _start(self, rows: Sequence[int]) -> None:
         """Starts episodes; one whose environment fails at once has ended."""
+        self._began |= dict.fromkeys(rows, time.perf_counter())
         starts = self._worlds.reset({row: self._episodes[row].key.task for row in rows})
         for row in rows:
             start = starts[row]
@@ -153,6 +156,7 @@ class _Rollout:
             tokens=reply.tokens,
             logprobs=reply.logprobs,
             fresh=reply.fresh,
+            sampled=reply.sampled,
         )
         state.episode.turns.append(turn)
         return parsed.action
@@ -187,6 +191,7 @@ class _Rollout:
 
     def _close(self, row: int) -> None:
         self._worlds.release([row])
+        self._episodes[row].seconds = time.perf_counter() - self._began.pop(row)
         self._ended.add(row)
         if self._report is not None:
             self._report(self._episodes[row])

@@ -52,6 +52,7 @@ class Reply(NamedTuple):
         logprobs: log-probability of each sampled id at the sampling temperature, same length as `tokens`.
         out_of_context: True if the context had no room for this turn; then the other fields are empty.
         fresh: True if the prompt begins a sequence of its own, which holds nothing of earlier turns but what it tells.
+        sampled: how many tokens were sampled, where their ids are not known.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Reply(NamedTuple):
     logprobs: tuple[float, ...] = ()
     out_of_context: bool = False
     fresh: bool = False
+    sampled: int | None = None
 
 
 class Session(Protocol):
@@ -126,6 +128,7 @@ class Turn:
         tokens: sampled ids.
         logprobs: their log-probabilities at the sampling temperature.
         fresh: whether the prompt begins a sequence of its own.
+        sampled: how many tokens were sampled, where their ids are not known.
     """
 
     observation: str
@@ -138,6 +141,12 @@ class Turn:
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     fresh: bool = False
+    sampled: int | None = None
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Number of sampled tokens; None where nothing was sampled, or nobody said how many."""
+        return len(self.tokens) or self.sampled
 
 
 @dataclass(slots=True)
@@ -154,6 +163,7 @@ class Episode:
         policy_version: number of weight updates the policy had seen.
         error: what went wrong in the environment, if anything did.
         final_observation: what the environment said last.
+        seconds: wall time from its reset to its end; no part of what makes two episodes equal.
     """
 
     key: EpisodeKey
@@ -165,6 +175,7 @@ class Episode:
     policy_version: int = 0
     error: str | None = None
     final_observation: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def total_reward(self) -> float:

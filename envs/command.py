@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from envs.config import load
 from envs.config_help import help_text
-from envs.errors import InputError, KeystoneError
+from envs.errors import InputError, KeystoneError, unknown
 from envs.installation import check_packages
 from envs.progress import shown
 
 T = TypeVar("T")
+_HELP = ("-h", "--help")
 
 
 def run_command(
@@ -29,6 +32,7 @@ def run_command(
     description: str,
     argv: Sequence[str] | None = None,
     several: bool = False,
+    expand: Callable[[list[str]], list[str]] | None = None,
 ) -> int:
     """Runs a command.
 
@@ -40,23 +44,108 @@ def run_command(
         description: what the command does, for `--help`.
         argv: the arguments; those of the process if None.
         several: whether a launcher may start it as several processes that work together.
+        expand: puts arguments in front of those that were typed, which win over them.
 
     Returns:
         The exit code, for `sys.exit`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    rest = [word for word in arguments if word not in ("-h", "--help")]
-    try:
+    rest = [word for word in arguments if word not in _HELP]
+
+    def work() -> int:
         if not several:
             _check_alone(program)
         check_packages()
+        words = expand(rest) if expand is not None else rest
         if rest != arguments:
-            print(help_text(program, schema, rest, description), flush=True)
+            print(help_text(program, schema, words, description), flush=True)
             return 0
         with shown():
-            code = main(load(schema, rest)) or 0
+            code = main(load(schema, words)) or 0
         sys.stdout.flush()
         return code
+
+    return _exit_code(work)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One of the things that a command with actions does.
+
+    Attributes:
+        schema: its configuration class.
+        main: does it.
+        description: what it does, for `--help`.
+        word: the key that a word without `=` behind the action stands for; empty if it takes none.
+        expand: puts arguments in front of those that were typed.
+    """
+
+    schema: type[Any]
+    main: Callable[[Any], int | None]
+    description: str
+    word: str = ""
+    expand: Callable[[list[str]], list[str]] | None = None
+
+
+def run_actions(
+    program: str, actions: Mapping[str, Action], *, description: str, argv: Sequence[str] | None = None
+) -> int:
+    """Runs a command whose first word says what it does: `program add FILE key=value`.
+
+    Args:
+        program: how the command is called, for example "python -m evals.leaderboard".
+        actions: what it can do, by name. Without a word the first of them is done.
+        description: what the command is for, for `--help`.
+        argv: the arguments; those of the process if None.
+
+    Returns:
+        The exit code, for `sys.exit`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in _HELP:
+        print(_actions_help(program, actions, description), flush=True)
+        return 0
+    name = next(iter(actions))
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith("-"):
+        name = arguments.pop(0)
+    if name not in actions:
+        given = name
+
+        def refuse() -> int:
+            raise unknown(f"action of {program}:", given, actions)
+
+        return _exit_code(refuse)
+    action = actions[name]
+    words = [
+        f"{action.word}={word}" if action.word and "=" not in word and not word.startswith("-") else word
+        for word in arguments
+    ]
+    return run_command(
+        f"{program} {name}" + (f" [{action.word.upper()}]" if action.word else ""),
+        action.schema,
+        action.main,
+        description=action.description,
+        argv=words,
+        expand=action.expand,
+    )
+
+
+def _actions_help(program: str, actions: Mapping[str, Action], description: str) -> str:
+    rows = [
+        textwrap.fill(action.description, 100, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
+        for name, action in actions.items()
+    ]
+    first = next(iter(actions))
+    closing = f"Without an action: {first}. The keys of an action: {program} {first} --help"
+    return "\n".join(
+        [f"usage: {program} [action] [key=value ...]", "", textwrap.fill(description, 100), "", *rows, "", closing]
+    )
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    """Does a command's work; says in one line what ended it early."""
+    try:
+        return work()
     except KeystoneError as error:
         whose = "" if launched_rank() == 0 else f"process {launched_rank()}: "
         print(f"{whose}error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -129,6 +129,15 @@ class TextEnv(gymnasium.Env[str, str]):
     def evaluation_split(self) -> str:
         """The split that panels are drawn from: the same kind of data, tasks that training never plays."""
 
+    def content_of(self, task: str) -> str:
+        """What data holds behind a task's name, as text, for hashes: a question and its answer, a level, a game's file.
+
+        Two tasks of equal name and content are the same task, wherever the data lies and whatever the options are that
+        do not choose tasks. Empty where the name itself says all that the task is made from, and where a package that
+        comes with the world holds it.
+        """
+        return ""
+
     def describe_data(self) -> str:
         """Says in one line which data this environment plays (real games, generated ones, their number and hash)."""
         return type(self).__name__

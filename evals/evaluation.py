@@ -1,8 +1,9 @@
-"""An evaluation: every task of a panel played once at each temperature, and the folder that keeps its rows.
+"""An evaluation: every task of a panel played once for each temperature and seed, and the folder that keeps its rows.
 
 A row is written as soon as its episode has ended. An evaluation that was stopped or killed is continued by giving its
 folder again: rows that are there are not played again, and since every draw is keyed, the rest ends as it would have.
-At the end the rows are put into the panel's order, so that two evaluations of one configuration leave the same file.
+At the end the rows are put in order, by temperature, seed and the panel's tasks, so that two evaluations of one
+configuration leave the same file but for what stands under `cost`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from envs.pool import Counts, counts_of
 from envs.screen import Screen
 from envs.types import TextEnv
 from evals.folder import Folder
+from evals.hardware import hardware, versions
 from evals.panels import Panel
-from evals.scoring import Score, episode_of, episode_row, play, score, score_by_type
+from evals.scoring import Score, episode_of, episode_row, mean_seconds, play, score, score_by_type
 from evals.stopping import Stop
 
 CONFIG, EPISODES, SCORE, LOG = "config.yaml", "episodes.jsonl", "score.json", "log.txt"
@@ -41,7 +44,7 @@ class Evaluation:
         panel: the tasks.
         policy: makes the policy that plays at a temperature.
         temperatures: the temperatures; None for a scripted player, which has none.
-        seed: keys the draws.
+        seeds: key the draws: at each temperature every task is played once with each.
         batch: episodes played at a time.
     """
 
@@ -49,7 +52,7 @@ class Evaluation:
     panel: Panel
     policy: Callable[[Temperature], Policy]
     temperatures: Sequence[Temperature]
-    seed: int
+    seeds: Sequence[int]
     batch: int
 
 
@@ -70,7 +73,8 @@ class EvaluationFolder(Folder):
         if path.exists() and not path.is_dir():
             raise InputError(f"out={path} is a file; a folder is needed.")
         folder = cls(path)
-        if not path.is_dir() or not any(path.iterdir()):
+        # A kill while its first file was written left that file's beginning, and nothing else.
+        if not path.is_dir() or all(file.name == f"{SCORE}.part" for file in path.iterdir()):
             return folder
         stored = folder.read_json(SCORE)
         if stored is None:
@@ -101,26 +105,33 @@ class EvaluationFolder(Folder):
         except OSError as error:
             raise InputError(f"out={self.path} cannot be written: {error.strerror}.") from error
 
-    def played(self) -> dict[tuple[Temperature, str], Episode]:
-        """The episodes that are there, by temperature and task."""
+    def played(self) -> dict[tuple[Temperature, int, str], Episode]:
+        """The episodes that are there, by temperature, seed and task."""
         with understood(self / EPISODES, "a file of episodes"):
-            return {(row["temperature"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
+            return {(row["temperature"], row["seed"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
 
     def add_cost(self, seconds: float, counts: Counts) -> float:
-        """Notes time spent on playing, and what went wrong with workers; returns the seconds of all calls."""
+        """Notes time spent on playing, on what, and what went wrong with workers; returns the seconds of all calls."""
         content = self.read_json(SCORE)
-        cost = {"seconds": seconds, **counts.as_cost()}
         with understood(self / SCORE, "an evaluation"):
-            content["cost"] = {name: content["cost"].get(name, 0) + value for name, value in cost.items()}
-        self.write_json(SCORE, content)
-        return float(content["cost"]["seconds"])
+            before = content["cost"]
+            added = {"seconds": seconds, **counts.as_cost()}
+            cost: dict[str, Any] = {name: before.get(name, 0) + value for name, value in added.items()}
+            others = [each for each in (*before.get("earlier_hardware", ()), before.get("hardware")) if each]
+        cost |= {"date": datetime.now(UTC).date().isoformat(), "hardware": hardware(), "versions": versions()}
+        if earlier := [each for each in others if each != cost["hardware"]]:
+            cost["earlier_hardware"] = earlier
+        self.write_json(SCORE, content | {"cost": cost})
+        return float(cost["seconds"])
 
     def finish(self, played: Played) -> None:
         """Writes the scores, and the rows in order."""
         rows = (_row(episode, temperature) for temperature, episodes in played.items() for episode in episodes)
         self.write_rows(EPISODES, rows)
         scores = [_as_json(temperature, episodes) for temperature, episodes in played.items()]
-        self.write_json(SCORE, {**self.read_json(SCORE), "finished": True, "scores": scores})
+        content = self.read_json(SCORE)
+        content["cost"]["seconds_an_episode"] = [round(mean_seconds(episodes), 3) for episodes in played.values()]
+        self.write_json(SCORE, {**content, "finished": True, "scores": scores})
 
 
 def evaluate(
@@ -135,7 +146,8 @@ def evaluate(
         folder: where rows are kept, or None to keep none.
 
     Returns:
-        The episodes of each temperature in the panel's order, and the seconds that playing took, with earlier calls.
+        The episodes of each temperature, seed by seed in the panel's order, and the seconds that playing took, with
+        earlier calls.
 
     Raises:
         StoppedError: a stop was asked for; the rows of all ended episodes are in the folder.
@@ -148,8 +160,11 @@ def evaluate(
     started, before = time.perf_counter(), counts_of(evaluation.make_env)
     try:
         for temperature in evaluation.temperatures:
-            done = {task: known[temperature, task] for task in evaluation.panel.tasks if (temperature, task) in known}
-            played[temperature] = _play(evaluation, temperature, done, screen, stop, folder)
+            played[temperature] = []
+            for seed in evaluation.seeds:
+                keys = {task: (temperature, seed, task) for task in evaluation.panel.tasks}
+                done = {task: known[key] for task, key in keys.items() if key in known}
+                played[temperature] += _play(evaluation, temperature, seed, done, screen, stop, folder)
     finally:
         seconds = time.perf_counter() - started
         if folder is not None:
@@ -162,16 +177,18 @@ def evaluate(
 def _play(
     evaluation: Evaluation,
     temperature: Temperature,
+    seed: int,
     done: Mapping[str, Episode],
     screen: Screen,
     stop: Stop,
     folder: EvaluationFolder | None,
 ) -> list[Episode]:
-    """Plays the panel's missing tasks at one temperature."""
+    """Plays the panel's missing tasks at one temperature with one seed."""
     tasks = evaluation.panel.tasks
     policy = evaluation.policy(temperature)
     missing = Panel(evaluation.panel.name, tuple(task for task in tasks if task not in done))
-    with screen.bar(title(policy.name, temperature), len(tasks)) as bar:
+    which = f", seed {seed}" if len(evaluation.seeds) > 1 else ""
+    with screen.bar(f"{title(policy.name, temperature)}{which}", len(tasks)) as bar:
         bar.advance(len(done))
 
         def ended(episode: Episode) -> None:
@@ -179,9 +196,7 @@ def _play(
                 folder.append(EPISODES, [_row(episode, temperature)])
             bar.advance()
 
-        new = play(
-            evaluation.make_env, policy, missing, evaluation.seed, batch=evaluation.batch, ended=ended, stop=stop
-        )
+        new = play(evaluation.make_env, policy, missing, seed, batch=evaluation.batch, ended=ended, stop=stop)
         # What is won ends early: the success of a panel that was stopped says nothing.
         stop.check()
         by_task = {**done, **{episode.key.task: episode for episode in new}}

@@ -77,6 +77,26 @@ def contribution(summary: Mapping[str, Any]) -> str:
     return f"Contribution, the share of full training's gain that the layer reached: {found['value']:.2f} ({bounds})."
 
 
+def went_wrong(summary: Mapping[str, Any]) -> list[str]:
+    """Says what went wrong in training and what was done about it, a sentence a thing; none if nothing did.
+
+    Args:
+        summary: the content of `summary.json`.
+    """
+    said = []
+    for arm, watched in summary.get("watch", {}).items():
+        for detector, found in watched["found"].items():
+            count, first = len(found["iterations"]), found["iterations"][0]
+            times = f"iteration {first}" if count == 1 else f"{count} iterations, first in iteration {first}"
+            said.append(f"{arm}: {detector} in {times}: {found['first'][:300]}.")
+        if watched["skipped_updates"]:
+            said.append(f"{arm}: {watched['skipped_updates']} updates were skipped for that.")
+        if watched["rolled_back"]:
+            after = ", ".join(map(str, watched["rolled_back"]))
+            said.append(f"{arm}: the weights were rolled back after iterations {after}.")
+    return said
+
+
 def is_resolved(pair: Mapping[str, Any]) -> bool:
     """Whether a paired difference is told from zero by its interval and by the exact test.
 

@@ -1,18 +1,25 @@
 """Panels: fixed, hashed lists of evaluation tasks.
 
 A panel is drawn from a seed or named by a file in `configs/panel/`. Either way its task names are hashed, and the hash
-stands beside every score made on it, so that two scores can be seen to rest on the same tasks.
+stands beside every score made on it, so that two scores can be seen to rest on the same tasks. Where an environment
+reads its tasks from data, what stands behind the names is hashed too (`TextEnv.content_of`); of generated tasks the
+name says all.
 
-A panel's file names the environment, the options its tasks need and how they are chosen:
+A panel's file names the environment, how its tasks are chosen, how they are meant to be played, and the hashes:
 
-    env: alfworld
-    options: {split: valid_seen}
-    tasks: all          # or a number; so many are then drawn by the seed
-    seed: 0
-    sha256: 5b2a...     # optional: refuses data in which other tasks are found
+    env: math
+    data: openai/gsm8k             # optional: where the data is, unless data= names another place
+    options: {split: test}         # options of the environment that choose the tasks; they win over the command's
+    tasks: all                     # a number (drawn by the seed), or a list of names
+    size: 1319                     # optional: how many tasks `all` must find
+    seed: 0                        # of the draw
+    turns: 1                       # optional: the environment's max_turns, unless the command names another number
+    sampling: {temperatures: [0.0], seeds: [0]}   # optional, likewise
+    sha256: 5b2a...                # of the names in order, or: not yet pinned
+    content_sha256: 90fe...        # of what stands behind them, or: not yet pinned; empty where names say all
 
-The hash covers the names of the tasks. What stands behind a name is the environment's: a game file, or a number from
-which its generator makes the game.
+Other tasks than the pinned ones are refused. A hash that is not yet pinned is recorded at first use in the cache folder
+(`panels/NAME.json` below $KEYSTONE_CACHE or ~/.cache/keystone), and holds from then on.
 """
 
 from __future__ import annotations
@@ -20,18 +27,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 from agents.draws import stream_seed
-from envs import presets, registry
-from envs.errors import InputError, unknown
-from envs.registry import options_of
+from envs import registry
+from envs.errors import InputError
+from envs.registry import config_class, options_of
 from envs.types import TextEnv
+from evals import panel_records
+from evals.panel_files import NOT_PINNED, Rule, Sampling
+from evals.panel_files import read as read_rule
 
-_KEYS = ("env", "options", "tasks", "seed", "sha256")
-_ALL = "all"
 # A split that goes on longer than this without repeating a task is taken for endless.
 _MOST_TASKS = 1 << 17
 
@@ -43,14 +51,19 @@ class Panel:
     Attributes:
         name: what it is called.
         tasks: task names, in order.
+        content_sha256: hash of what stands behind the names, in order; empty where they say all, or nobody looked.
+        notes: what a command should say about how the panel was found.
     """
 
     name: str
     tasks: tuple[str, ...]
+    content_sha256: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.name}, {len(self.tasks)} tasks, sha256 {self.sha256}"
+        content = f", of their content {self.content_sha256}" if self.content_sha256 else ""
+        return f"{self.name}, {len(self.tasks)} tasks, sha256 {self.sha256}{content}"
 
     @property
     def sha256(self) -> str:
@@ -61,26 +74,25 @@ class Panel:
         """How summaries record it."""
         return {"name": self.name, "tasks": len(self.tasks), "sha256": self.sha256}
 
+    def with_content(self, env: TextEnv) -> Panel:
+        """Looks behind the names.
+
+        Args:
+            env: an environment that has these tasks.
+
+        Returns:
+            The panel with the hash of what it found there.
+        """
+        contents = [env.content_of(task) for task in self.tasks]
+        if not any(contents):
+            return self
+        digests = [hashlib.sha256(each.encode("utf-8", "surrogateescape")).hexdigest() for each in contents]
+        return replace(self, content_sha256=hashlib.sha256(json.dumps(digests).encode()).hexdigest())
+
 
 @dataclass(frozen=True)
-class FixedPanel:
-    """What a file in `configs/panel/` says.
-
-    Attributes:
-        name: the file's name.
-        env: name of the environment.
-        options: options of the environment that the tasks need; they win over the run's own.
-        tasks: number of tasks to draw; None takes the whole split.
-        seed: keys the draw.
-        sha256: the hash that the task names must have; empty if any will do.
-    """
-
-    name: str
-    env: str
-    options: dict[str, Any] = field(default_factory=dict)
-    tasks: int | None = None
-    seed: int = 0
-    sha256: str = ""
+class FixedPanel(Rule):
+    """What a file in `configs/panel/` says, and the tasks that it stands for."""
 
     def check_env(self, env: str) -> None:
         """Makes sure that the panel is of the environment that a command was given.
@@ -90,6 +102,33 @@ class FixedPanel:
         """
         if env != self.env:
             raise InputError(f"panel={self.name} is a panel of env={self.env}, not of env={env}.")
+
+    def options_with(self, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Puts the panel's options and a command's together.
+
+        Args:
+            given: the environment's options as the command has them.
+
+        Returns:
+            The options to play with, and lines about those that the command gave otherwise.
+        """
+        defaults = {option.name: option.default for option in fields(config_class(self.env))}
+        options, notes = given | self.options, []
+        for name, value in self.options.items():
+            typed = given.get(name)
+            if typed != defaults.get(name) and _plain(typed) != _plain(value):
+                notes.append(f"panel={self.name} is played with env.{name}={value}; {typed} is not used.")
+        if self.data and not given.get("data"):
+            options["data"] = self.data
+        if self.turns is not None:
+            if given.get("max_turns") == defaults.get("max_turns"):
+                options["max_turns"] = self.turns
+            elif given.get("max_turns") != self.turns:
+                notes.append(
+                    f"panel={self.name} states {self.turns} turns, and here {given['max_turns']} are played: compare "
+                    "the scores with others of as many."
+                )
+        return options, notes
 
     def find(self, env: TextEnv) -> Panel:
         """Finds the panel's tasks.
@@ -103,21 +142,31 @@ class FixedPanel:
         Raises:
             InputError: the environment's data does not hold these tasks.
         """
-        if self.tasks is None:
+        if not isinstance(self.tasks, int) and self.tasks is not None:
+            panel = Panel(self.name, self.tasks)
+        elif self.tasks is None:
             panel = Panel(self.name, tuple(sorted(_whole_split(env, self))))
         else:
             panel = draw(env, self.name, self.seed, self.tasks)
-        if self.tasks is not None and len(panel.tasks) < self.tasks:
+        wanted = self.tasks if isinstance(self.tasks, int) else self.size
+        if wanted is not None and len(panel.tasks) != wanted:
             raise InputError(
-                f"panel={self.name} has {self.tasks} tasks, but the data here has {len(panel.tasks)}: "
+                f"panel={self.name} has {wanted} tasks, but the data here has {len(panel.tasks)}: "
                 f"{env.describe_data()}."
             )
-        if self.sha256 and panel.sha256 != self.sha256:
+        self._compare("tasks", self.sha256, panel.sha256, env)
+        panel = panel.with_content(env)
+        self._compare("contents of tasks", self.content_sha256, panel.content_sha256, env)
+        if NOT_PINNED in (self.sha256, self.content_sha256):
+            return replace(panel, notes=(panel_records.hold(panel.name, panel.sha256, panel.content_sha256),))
+        return panel
+
+    def _compare(self, what: str, pinned: str, here: str, env: TextEnv) -> None:
+        if pinned not in ("", NOT_PINNED) and here != pinned:
             raise InputError(
-                f"panel={self.name} has tasks of sha256 {self.sha256[:12]}, but those here have {panel.sha256[:12]}: "
+                f"panel={self.name} has {what} of sha256 {pinned[:12]}, but those here have {here[:12] or 'none'}: "
                 f"{env.describe_data()}. Give the data the panel was made from (data=PATH)."
             )
-        return panel
 
 
 def read(name: str) -> FixedPanel:
@@ -129,29 +178,7 @@ def read(name: str) -> FixedPanel:
     Raises:
         InputError: there is no such file, or it lacks something or holds something else.
     """
-    content = presets.read("panel", name)
-    for given in content:
-        if given not in _KEYS:
-            raise unknown(f"key in configs/panel/{name}.yaml", given, _KEYS)
-    tasks, seed = content.get("tasks"), content.get("seed", 0)
-    rule = FixedPanel(
-        name=name,
-        env=content.get("env", ""),
-        options=content.get("options") or {},
-        tasks=None if tasks == _ALL else tasks,
-        seed=seed,
-        sha256=content.get("sha256", ""),
-    )
-    for given, allowed, valid in (
-        ("env", "an environment's name", isinstance(rule.env, str) and rule.env != ""),
-        ("options", "a mapping", isinstance(rule.options, dict)),
-        ("tasks", "a number of at least 1, or all", tasks == _ALL or (isinstance(tasks, int) and tasks >= 1)),
-        ("seed", "a whole number of at least 0", isinstance(seed, int) and seed >= 0),
-        ("sha256", "64 hexadecimal digits", isinstance(rule.sha256, str) and len(rule.sha256) in (0, 64)),
-    ):
-        if not valid:
-            raise InputError(f"configs/panel/{name}.yaml: {given} must be {allowed}, got {content.get(given)!r}.")
-    return rule
+    return FixedPanel(**vars(read_rule(name)))
 
 
 def draw(env: TextEnv, name: str, seed: int, count: int, *, excluding: Sequence[str] = ()) -> Panel:
@@ -197,13 +224,25 @@ def choose(
     Raises:
         InputError: the panel is of another environment, or the tasks are not in the data.
     """
-    fixed = read(panel) if panel else None
-    if fixed is not None:
-        fixed.check_env(env.name)
-    make = partial(registry.make, env.name, **(options_of(env) | (fixed.options if fixed else {"split": split})))
-    if fixed is not None:
-        return make, fixed.find(make())
-    return make, draw(make(), f"{env.name}-{split}-seed{seed}", stream_seed(seed, "panel"), count)
+    if not panel:
+        make = partial(registry.make, env.name, **(options_of(env) | {"split": split}))
+        return make, draw(make(), f"{env.name}-{split}-seed{seed}", stream_seed(seed, "panel"), count)
+    fixed = read(panel)
+    fixed.check_env(env.name)
+    options, notes = fixed.options_with(options_of(env))
+    make = partial(registry.make, env.name, **options)
+    found = fixed.find(make())
+    return make, replace(found, notes=(*notes, *found.notes))
+
+
+def sampling_of(panel: str) -> Sampling:
+    """The sampling that a fixed panel states; none of it for a drawn one."""
+    return read(panel).sampling if panel else Sampling()
+
+
+def _plain(value: object) -> object:
+    """Lists of a file and tuples of a configuration are alike."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _whole_split(env: TextEnv, rule: FixedPanel) -> set[str]:

@@ -47,6 +47,7 @@ def view(run: Run) -> dict[str, Any]:
         "headline": findings.headline(summary),
         "against_full": findings.against_full(summary),
         "contribution": findings.contribution(summary),
+        "went_wrong": findings.went_wrong(summary),
         "intervals": _interval_chart(summary["arms"]),
         "facts": _facts(summary),
         "arms": _arm_table(summary["arms"]),

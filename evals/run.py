@@ -1,23 +1,26 @@
 """`python -m evals.run env=alfworld policy=tiny`: the success of a policy on a panel of tasks.
 
-The policy is a language model, with or without a delta laid over its weights, or one of the environment's scripted
-players. Every task is played once at each temperature. Success comes with 95 % Wilson intervals, for all tasks and each
-kind of task. With `out=` every episode is kept turn by turn, and the same command continues an evaluation that was
-stopped.
+The policy is a language model, with or without a delta laid over its weights or several as a committee, one behind an
+address that speaks OpenAI's chat completions, or one of the environment's scripted players. Every task is played once
+for each temperature and seed. Success comes with 95 % intervals, for all tasks and each kind of task, beside the share
+of invalid actions, turns, tokens and seconds. With `out=` every episode is kept turn by turn, and the same command
+continues an evaluation that was stopped.
+
+A fixed panel may state the turns and the sampling that belong to it. What is given on the command line instead is
+played, and said. The tasks themselves, and the environment's options that choose them, are the panel's.
 """
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from agents.models import ModelConfig, choose_device, choose_dtype, is_path, quiet
-from agents.policies.scripted import ScriptedPolicy
+from agents.completions import ENDPOINT, EndpointConfig, address
+from agents.models import ModelConfig, is_path
 from agents.prompts import parse_context
 from agents.starts import locate
 from envs import presets
@@ -26,16 +29,16 @@ from envs.config import save
 from envs.config_schema import Group, group, key
 from envs.errors import InputError, unknown
 from envs.pool import Counts, Pool, PoolConfig, place
-from envs.registry import config_class, env_class, environment_key, make_from, options_of
+from envs.registry import config_class, environment_key, make_from, options_of
 from envs.types import TextEnv
-from evals.panels import Panel, choose
+from evals.panel_files import Sampling
+from evals.panels import Panel, choose, sampling_of
+from evals.sampling import check_temperatures, read_seeds, unlike
 
 if TYPE_CHECKING:
-    from agents.deltas import Card
-    from agents.policies.transformers import TransformersPolicy
-    from agents.types import Policy
     from envs.screen import Screen
     from evals.evaluation import EvaluationFolder
+    from evals.policies import Contestant
 
 _MODEL = "a model folder, or a hub id such as Qwen/Qwen2.5-1.5B-Instruct"
 
@@ -58,6 +61,16 @@ POLICY = Group(
 )
 
 
+_EVALUATED = replace(
+    POLICY,
+    options=lambda name: EndpointConfig if name == ENDPOINT else ModelConfig,
+    names=lambda: [*presets.names("model"), ENDPOINT],
+    accept=lambda name: {} if name == ENDPOINT else _policy(name),
+    hint=f"{POLICY.hint} Or {ENDPOINT}, with policy.url=http://host:port/v1 and policy.model=NAME.",
+)
+_TEMPERATURES = (0.0, 1.0)
+
+
 @dataclass(frozen=True)
 class EvalConfig:
     """Keys of `evals.run`."""
@@ -65,7 +78,7 @@ class EvalConfig:
     aliases: ClassVar[Mapping[str, str]] = {"data": "env.data", "context": "policy.context"}
 
     env: Any = environment_key("the world to play")
-    policy: ModelConfig = group("what plays", POLICY)
+    policy: Any = group("what plays", _EVALUATED)
     delta: str = key(
         "",
         "a delta file to lay over the policy's weights, for example RUN/delta.safetensors; several, separated by"
@@ -77,10 +90,15 @@ class EvalConfig:
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
     panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
     tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1)
-    temperatures: tuple[float, ...] = key(
-        (0.0, 1.0), "sampling temperatures of a model, such as [0,0.4,1]; 0 is greedy"
+    temperatures: tuple[float, ...] | None = key(
+        None,
+        "sampling temperatures of a model, such as [0,0.4,1]; 0 is greedy; null takes the panel's, or [0,1] where it"
+        " states none",
     )
-    seed: int = key(0, "keys the drawn panel and every draw of the policy", minimum=0)
+    seed: int = key(0, "keys the drawn panel, and every draw of the policy where no seeds are given", minimum=0)
+    seeds: str = key(
+        "", "several seeds of the policy's draws, as 0,1,2: each task is played once with each, on the same panel"
+    )
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where a model runs; auto takes a GPU if there is one")
     batch: int = key(128, "episodes played at a time; more need more memory", unit="episodes", minimum=1)
     out: str = key(
@@ -91,12 +109,25 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a configuration stands for: the panel and its environments, and where the model is (empty for a player)."""
+    """What a configuration stands for.
+
+    Attributes:
+        make_env: makes the panel's environments.
+        panel: the tasks.
+        data: describes the data.
+        model_path: where the model is; empty for a player and an endpoint.
+        temperatures: what is played; None for a player.
+        seeds: of the draws.
+        notes: what to say about the panel.
+    """
 
     make_env: partial[TextEnv]
     panel: Panel
     data: str
     model_path: str
+    temperatures: tuple[float | None, ...]
+    seeds: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def main(config: EvalConfig) -> int:
@@ -106,16 +137,12 @@ def main(config: EvalConfig) -> int:
     from evals.evaluation import EvaluationFolder
 
     folder = EvaluationFolder.check(Path(config.out), facts) if config.out else None
-    policy: Callable[[float | None], Policy]
-    if inputs.model_path:
-        policy, loaded, line = _load(config, inputs.model_path)
-        facts |= loaded
-    else:
-        policy, line = lambda temperature: ScriptedPolicy(config.policy.name), f"policy: {config.policy.name}, scripted"
-    lines = [line, f"data: {inputs.data}", f"panel: {inputs.panel}"]
+    contestant = _contestant(config, inputs)
+    facts |= contestant.facts
+    lines = [contestant.line, f"data: {inputs.data}", f"panel: {inputs.panel}", *inputs.notes]
     if folder is not None:
         folder.open(facts)
-    return _play(config, inputs, policy, folder, lines)
+    return _play(config, inputs, contestant, folder, lines)
 
 
 def check(config: EvalConfig) -> _Inputs:
@@ -124,23 +151,46 @@ def check(config: EvalConfig) -> _Inputs:
     Raises:
         InputError: a name, a value, the data, the delta's file or the model's folder cannot be used.
     """
-    if not config.temperatures or not all(value >= 0 and math.isfinite(value) for value in config.temperatures):
-        raise InputError(f"temperatures must be numbers of at least 0, got {list(config.temperatures)}.")
-    make_env, panel = choose(config.env, config.panel, _split(config), config.seed, config.tasks)
+    check_temperatures(config.temperatures)
+    given_seeds = read_seeds(config.seeds)
+    split = "" if config.panel else _split(config)
+    make_env, panel = choose(config.env, config.panel, split, config.seed, config.tasks)
     env = make_env()
-    if config.policy.name in env.players:
-        if config.delta:
-            raise InputError(f"delta= changes a model, but policy={config.policy.name} is a scripted player.")
-        return _Inputs(make_env, panel, env.describe_data(), "")
+    model_path, is_player = "", config.policy.name in env.players
+    if (is_player or config.policy.name == ENDPOINT) and config.delta:
+        whose = "a scripted player" if is_player else "a model behind an endpoint"
+        raise InputError(f"delta= changes a model, but policy={config.policy.name} is {whose}.")
+    if config.policy.name == ENDPOINT:
+        address(config.policy.url)
+        parse_context(config.policy.context)
+    elif not is_player:
+        model_path = _check_model(config, env)
+    if not config.panel:
+        panel = panel.with_content(env)
+    stated = sampling_of(config.panel)
+    temperatures = config.temperatures or stated.temperatures or _TEMPERATURES
+    typed_seeds = given_seeds or ((config.seed,) if config.seed else ())
+    seeds = typed_seeds or stated.seeds or (config.seed,)
+    notes = panel.notes
+    if config.panel:
+        given = Sampling(() if is_player else config.temperatures or (), typed_seeds)
+        tasks = 0 if config.tasks == EvalConfig.tasks else config.tasks
+        notes += unlike(config.panel, stated, given, config.split, tasks)
+    played = (None,) if is_player else tuple(dict.fromkeys(temperatures))
+    return _Inputs(make_env, panel, env.describe_data(), model_path, played, tuple(dict.fromkeys(seeds)), notes)
+
+
+def _check_model(config: EvalConfig, env: TextEnv) -> str:
+    """Finds the model and its deltas; returns the model's folder or hub id."""
     if not config.policy.path:
-        error = unknown("policy", config.policy.name, {*env.players, *presets.names("model")})
+        error = unknown("policy", config.policy.name, {*env.players, *presets.names("model"), ENDPOINT})
         raise InputError(f"{error} Or {_MODEL}.")
     path = locate(config.policy.path, config.env, "policy")
     parse_context(config.policy.context)
     for delta in _deltas(config):
         if not delta.is_file():
             raise InputError(f"delta={delta}: no such file.")
-    return _Inputs(make_env, panel, env.describe_data(), path)
+    return path
 
 
 def _deltas(config: EvalConfig) -> list[Path]:
@@ -163,94 +213,41 @@ def _split(config: EvalConfig) -> str:
 
 def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
     """What tells this evaluation from others: rows of evaluations that agree in all of it may stand in one file."""
-    model: dict[str, Any] = {"max_reply_tokens": config.policy.max_reply_tokens} if inputs.model_path else {}
-    if inputs.model_path and parse_context(config.policy.context) is not None:
+    is_player = inputs.temperatures == (None,)
+    model: dict[str, Any] = {} if is_player else {"max_reply_tokens": config.policy.max_reply_tokens}
+    if not is_player and parse_context(config.policy.context) is not None:
         model["context"] = config.policy.context
     if inputs.model_path and config.policy.thinking != "auto":
         model["thinking"] = config.policy.thinking
+    content = {"content_sha256": inputs.panel.content_sha256} if inputs.panel.content_sha256 else {}
     return {
         "env": config.env.name,
         "options": inputs.make_env.keywords,
         "policy": config.policy.name,
         **model,
         "seed": config.seed,
-        "temperatures": _temperatures(config, inputs),
-        "panel": inputs.panel.as_json(),
+        "seeds": list(inputs.seeds),
+        "temperatures": list(inputs.temperatures),
+        "panel": inputs.panel.as_json() | content,
         "data": inputs.data,
     }
 
 
-def _temperatures(config: EvalConfig, inputs: _Inputs) -> list[float | None]:
-    return list(dict.fromkeys(config.temperatures)) if inputs.model_path else [None]
+def _contestant(config: EvalConfig, inputs: _Inputs) -> Contestant:
+    from evals import policies
 
-
-def _load(config: EvalConfig, path: str) -> tuple[Callable[[float | None], Policy], dict[str, Any], str]:
-    """Loads the model and lays the delta over it.
-
-    Returns:
-        What makes its policy at a temperature, its hashes, and a line that describes it.
-
-    Raises:
-        InputError: it cannot be loaded, or the delta was made for another model.
-    """
-    quiet()
-    from agents import deltas
-    from agents.policies.transformers import Sampling, TransformersPolicy, load
-    from agents.prompts import manner_of
-
-    device, dtype = choose_device(config.device), choose_dtype(config.policy.dtype, path)
+    if inputs.temperatures == (None,):
+        return policies.scripted(config.policy.name)
+    if not inputs.model_path:
+        return policies.behind_endpoint(config.policy, config.env.name)
     files = _deltas(config)
-    parts = [deltas.load(file) for file in files]
-    model, tokenizer = load(path, device, dtype)
-    facts: dict[str, Any] = {"dtype": str(dtype), "base_sha256": deltas.base_fingerprint(model), "delta_sha256": None}
-    name = config.policy.name.rstrip("/").rpartition("/")[2]
-    line = f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters"
-    seat: Callable[[TransformersPolicy], Policy] = lambda alone: alone  # noqa: E731
-    if len(parts) == 1:
-        ((tensors, card),) = parts
-        deltas.verify(model, tensors, card)
-        deltas.apply(model, tensors)
-        facts["delta_sha256"] = card.tensors_sha256
-        name, line = f"{name} with delta", f"{line}, with the delta of layer {card.target} from {config.delta}"
-    elif parts:
-        seat, said = _committee(config, model, files, parts)
-        facts |= {"delta_sha256": [card.tensors_sha256 for _, card in parts], "vote": config.vote}
-        line = f"{line}, {said}"
-
-    def policy(temperature: float | None) -> Policy:
-        sampling = Sampling(temperature or 0.0, config.policy.max_reply_tokens)
-        manner = manner_of(env_class(config.env.name), config.policy.context, thinking=config.policy.thinking)
-        return seat(TransformersPolicy(model, tokenizer, sampling, name=name, manner=manner))
-
-    return policy, facts, f"policy: {config.policy.name}, {line}, {dtype} on {device}"
-
-
-def _committee(
-    config: EvalConfig,
-    model: Any,  # noqa: ANN401 - a model
-    files: Sequence[Path],
-    parts: Sequence[tuple[Any, Card]],
-) -> tuple[Callable[[TransformersPolicy], Policy], str]:
-    """Seats the deltas on one model; returns what makes a policy their committee, and words for it."""
-    from agents.delta_bank import DeltaBank
-    from agents.policies.committee import Committee
-
-    bank = DeltaBank(model)
-    names = [f"{card.target} ({number})" for number, (_, card) in enumerate(parts)]
-    for name, file, (tensors, card) in zip(names, files, parts, strict=True):
-        try:
-            bank.put(name, tensors, card)
-        except InputError as error:
-            raise InputError(f"delta={file}: {error}") from None
-    layers = ", ".join(card.target for _, card in parts)
-    said = f"a committee ({config.vote}) of the deltas of layers {layers}"
-    return lambda alone: Committee(alone, bank, names, config.vote), said
+    return policies.model(config.policy, inputs.model_path, config.env.name, config.device, files, config.vote)
 
 
 def _play(
     config: EvalConfig,
     inputs: _Inputs,
-    policy: Callable[[float | None], Policy],
+    contestant: Contestant,
     folder: EvaluationFolder | None,
     lines: list[str],
 ) -> int:
@@ -267,7 +264,7 @@ def _play(
     with stop.listening(), Pool(config.pool, screen.print) as pool:
         make_env = place(config.env.name, inputs.make_env.keywords, pool)
         job = evaluation.Evaluation(
-            make_env, inputs.panel, policy, _temperatures(config, inputs), config.seed, config.batch
+            make_env, inputs.panel, contestant.policy, inputs.temperatures, inputs.seeds, config.batch
         )
         try:
             played, seconds = evaluation.evaluate(job, screen, stop, folder)
@@ -277,6 +274,7 @@ def _play(
             return 130
     screen.print(score_tables.overall(played))
     screen.print(score_tables.by_type(played))
+    screen.print(score_tables.costs(played))
     if pool.counts != Counts():
         screen.print(pool.counts.line)
     _say_errors(played, screen)

@@ -1,4 +1,4 @@
-"""The tables that an evaluation prints: all tasks at each temperature, then each kind of task."""
+"""What an evaluation prints: all tasks at each temperature, each kind of task, what it took, and what it can show."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from rich import box
 from rich.table import Table
 
 from agents.types import Episode
+from evals.comparison import deviation_of_one, power_line
 from evals.findings import percent
-from evals.scoring import Score, score, score_by_type
+from evals.scoring import Score, mean_seconds, score, score_by_type, task_wins
 
 _DASH = "\N{EN DASH}"
 
@@ -26,7 +27,8 @@ def overall(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     table = _table("all tasks")
     table.caption = (
         "turns: mean of an episode; invalid: share of turns whose action was; context: episodes that outgrew the "
-        "model's; errors: episodes that the environment broke. The last two count as not won."
+        "model's; errors: episodes that the environment broke. The last two count as not won. Where tasks were played "
+        "with several seeds, intervals are clustered by task."
     )
     for column in ("tasks", "success", "95 % interval", "turns", "invalid", "context", "errors"):
         table.add_column(column, justify="right")
@@ -34,7 +36,7 @@ def overall(played: Mapping[float | None, Sequence[Episode]]) -> Table:
         found = score(episodes)
         table.add_row(
             _heading(temperature),
-            str(found.episodes),
+            _tasks(found),
             percent(found.success),
             _interval(found),
             f"{found.mean_turns:.1f}",
@@ -62,7 +64,28 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     for kind in sorted({kind for found in scores.values() for kind in found}):
         found = [scores[temperature][kind] for temperature in scores]
         cells = [f"{percent(each.success)} ({_interval(each, _DASH)})" for each in found]
-        table.add_row(kind or "unknown", str(found[0].episodes), *cells)
+        table.add_row(kind or "unknown", _tasks(found[0]), *cells)
+    return table
+
+
+def costs(played: Mapping[float | None, Sequence[Episode]]) -> Table:
+    """One row a temperature: sampled tokens and wall time. Below, what differences so many tasks can show.
+
+    Args:
+        played: the episodes of each temperature.
+
+    Returns:
+        The table; a dash where the number of tokens is not known.
+    """
+    table = _table("what it took")
+    table.caption = _power(played)
+    for column in ("tokens a turn", "tokens an episode", "seconds an episode"):
+        table.add_column(column, justify="right")
+    for temperature, episodes in played.items():
+        found = score(episodes)
+        tokens = found.mean_tokens
+        cells = [_DASH, _DASH] if tokens is None else [f"{tokens / found.mean_turns:.1f}", f"{tokens:,.1f}"]
+        table.add_row(_heading(temperature), *cells, f"{mean_seconds(episodes):.2f}")
     return table
 
 
@@ -77,6 +100,23 @@ def _heading(temperature: float | None) -> str:
     if temperature is None:
         return "as scripted"
     return "greedy" if temperature == 0 else f"temperature {temperature:g}"
+
+
+def _power(played: Mapping[float | None, Sequence[Episode]]) -> str:
+    """Takes the temperature at which success varies most."""
+    counts = [task_wins(episodes) for episodes in played.values()]
+    most = max(deviation_of_one(won, plays) for won, plays in counts)
+    line = power_line(len(counts[0][0]), most, plays=max(counts[0][1]))
+    return (
+        f"power: {line} (4 times in 5, paired, if another policy wins independently of this one). "
+        "Episodes that are played together wait for each other, which their seconds hold."
+    )
+
+
+def _tasks(found: Score) -> str:
+    """The number of tasks, and of plays of each where there are several."""
+    plays = found.episodes / found.tasks
+    return str(found.tasks) if plays == 1 else f"{found.tasks} x {plays:g}"
 
 
 def _interval(found: Score, between: str = " to ") -> str:

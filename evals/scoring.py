@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agents.rollout import rollout
 from agents.types import Episode, EpisodeKey, Policy, StopReason, Turn
 from envs.types import TextEnv
+from evals.clusters import clustered
 from evals.panels import Panel
 from evals.statistics import Interval, wilson
 
@@ -25,9 +26,11 @@ class Score:
 
     Attributes:
         success: share of episodes won.
-        interval: its 95 % Wilson interval.
+        interval: its 95 % interval: Wilson's, and clustered by task where tasks were played several times.
         episodes: their number.
+        tasks: number of different tasks.
         mean_turns: turns an episode.
+        mean_tokens: sampled tokens an episode, where all turns say how many theirs had; else None.
         invalid_actions: share of turns whose action was invalid.
         context_stops: episodes that outgrew the model's context.
         errors: episodes that the environment broke.
@@ -36,7 +39,9 @@ class Score:
     success: float
     interval: Interval
     episodes: int
+    tasks: int
     mean_turns: float
+    mean_tokens: float | None
     invalid_actions: float
     context_stops: int
     errors: int
@@ -44,19 +49,43 @@ class Score:
 
 def score(episodes: Sequence[Episode]) -> Score:
     """Counts episodes; a broken one (StopReason.ERROR) counts as not won."""
-    wins, count = sum(episode.won for episode in episodes), len(episodes)
+    won_by_task, plays = task_wins(episodes)
+    wins, count = sum(won_by_task), len(episodes)
     turns = sum(len(episode.turns) for episode in episodes)
     invalid = sum(not turn.valid for episode in episodes for turn in episode.turns)
     stops = Counter(episode.stop for episode in episodes)
     return Score(
         success=wins / max(count, 1),
-        interval=wilson(wins, count),
+        interval=wilson(wins, count) if count == len(plays) else clustered(won_by_task, plays),
         episodes=count,
+        tasks=len(plays),
         mean_turns=turns / max(count, 1),
+        mean_tokens=_mean_tokens(episodes),
         invalid_actions=invalid / max(turns, 1),
         context_stops=stops[StopReason.CONTEXT],
         errors=stops[StopReason.ERROR],
     )
+
+
+def task_wins(episodes: Iterable[Episode]) -> tuple[list[int], list[int]]:
+    """Counts each task's plays that were won, and all of its plays, in the order in which tasks first appear."""
+    won: Counter[str] = Counter()
+    plays: Counter[str] = Counter()
+    for episode in episodes:
+        won[episode.key.task] += episode.won
+        plays[episode.key.task] += 1
+    return [won[task] for task in plays], list(plays.values())
+
+
+def mean_seconds(episodes: Sequence[Episode]) -> float:
+    """Wall seconds an episode, from its reset to its end; episodes that run together wait for each other."""
+    return sum(episode.seconds for episode in episodes) / max(len(episodes), 1)
+
+
+def _mean_tokens(episodes: Sequence[Episode]) -> float | None:
+    counts = [turn.num_tokens for episode in episodes for turn in episode.turns]
+    known = [count for count in counts if count is not None]
+    return sum(known) / len(episodes) if known and len(known) == len(counts) else None
 
 
 def score_by_type(episodes: Iterable[Episode]) -> dict[str, Score]:
@@ -94,9 +123,19 @@ def play(
 
 
 def episode_row(episode: Episode, **labels: Any) -> dict[str, Any]:  # noqa: ANN401
-    """One line of `episodes.jsonl`: the episode turn by turn, with the caller's labels (arm, temperature) in front."""
+    """One line of `episodes.jsonl`: the episode turn by turn, with the caller's labels (arm, temperature) in front.
+
+    Everything in which the rows of equal episodes may differ stands under `cost`.
+    """
     turns = [
-        {"saw": turn.observation, "said": turn.reply, "action": turn.action, "valid": turn.valid, "reward": turn.reward}
+        {
+            "saw": turn.observation,
+            "said": turn.reply,
+            "action": turn.action,
+            "valid": turn.valid,
+            "reward": turn.reward,
+            "tokens": turn.num_tokens,
+        }
         for turn in episode.turns
     ]
     return labels | {
@@ -112,13 +151,25 @@ def episode_row(episode: Episode, **labels: Any) -> dict[str, Any]:  # noqa: ANN
         "policy_version": episode.policy_version,
         "turns": turns,
         "final": episode.final_observation,
+        "cost": {"seconds": round(episode.seconds, 3)},
     }
 
 
 def episode_of(row: Mapping[str, Any]) -> Episode:
-    """Reads a line of `episodes.jsonl` back: all of the episode that `episode_row` wrote down."""
+    """Reads a line of `episodes.jsonl` back: all of the episode that `episode_row` wrote down.
+
+    Rows of earlier versions, which knew neither tokens nor cost, are read too.
+    """
     turns = [
-        Turn(turn["saw"], turn["said"], turn["action"], turn["valid"], turn["reward"], anchor="")
+        Turn(
+            turn["saw"],
+            turn["said"],
+            turn["action"],
+            turn["valid"],
+            turn["reward"],
+            anchor="",
+            sampled=turn.get("tokens"),
+        )
         for turn in row["turns"]
     ]
     return Episode(
@@ -131,4 +182,5 @@ def episode_of(row: Mapping[str, Any]) -> Episode:
         policy_version=row["policy_version"],
         error=row["error"],
         final_observation=row["final"],
+        seconds=row.get("cost", {}).get("seconds", 0.0),
     )

@@ -1,20 +1,32 @@
 """Intervals and tests for success on a panel of tasks.
 
-A panel gives one success or failure a task and arm. Arms play the same tasks, so they are compared task by task:
+A panel gives one success or failure a task and arm, or several where a task is played more than once. Arms play the
+same tasks, so they are compared task by task:
 
-- one arm: Wilson's score interval (Wilson 1927, JASA 22:209);
-- two arms: exact McNemar test on the tasks where they disagree (McNemar 1947, Psychometrika 12:153) and Newcombe's
-  hybrid score interval of the difference (Newcombe 1998, Statistics in Medicine 17:2635, method 10);
+- one arm: Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels; where tasks repeat, that of
+  `evals.clusters`;
+- two arms: exact McNemar test on the tasks where they disagree (McNemar 1947, Psychometrika 12:153), by statsmodels,
+  and Newcombe's hybrid score interval of the difference (Newcombe 1998, Statistics in Medicine 17:2635, method 10);
+  more on two arms is in `evals.comparison`;
 - contribution of a layer, a ratio of two differences: Fieller's interval (Fieller 1954, JRSS B 16:175).
 
 All are closed forms: nothing is resampled, nothing is random. An interval covers the choice of tasks; the spread
 between training seeds is not in it.
+
+Counts are whole numbers, so the share of panels whose interval holds the truth swings around 95 % with n and p. It was
+simulated (`tests/evals/test_coverage.py`, 10,000 panels each) and is within one point of 95 %
+
+- at every p from 0.1 to 0.9 from 300 tasks on, played once or several times (there with a correlation of the plays of
+  a task up to 0.6; tasks all of whose plays end alike count as played once);
+- as a mean over the p from 0.05 to 0.95 from 140 tasks on, whatever the correlation.
+
+Smaller panels and rarer successes are covered less evenly: of 20 tasks, between 92 and 98 % at a single p.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,11 +92,7 @@ class Contribution(NamedTuple):
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a success rate.
-
-    With p = successes / n and z the normal quantile of the level:
-
-        (p + z^2 / 2n -+ z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+    """Wilson's score interval of a success rate, of episodes of different tasks.
 
     Args:
         successes: number of successes, 0 to n.
@@ -99,21 +107,16 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise InputError(f"{successes} successes of {n} episodes is impossible; need 0 <= successes <= n and n >= 1.")
-    p, z = successes / n, quantile(level)
-    centre = p + z**2 / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    denominator = 1 + z**2 / n
-    low = (centre - half) / denominator if successes else 0.0
-    high = (centre + half) / denominator if successes < n else 1.0
-    return Interval(low, high)
+    low, high = wilson_ends(successes / n, n, _significance(level))
+    return Interval(float(low) if successes else 0.0, float(high) if successes < n else 1.0)
 
 
 def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     """Compares two arms that played the same tasks.
 
-    p is the two-sided exact binomial probability of a split as uneven as (only a, only b) if each disagreement were a
-    fair coin; without disagreements it is 1. The interval is Newcombe's: with Wilson intervals (l_a, u_a), (l_b, u_b)
-    of the two success rates and the correlation phi of the pairs (continuity corrected where positive),
+    p is that of the exact two-sided McNemar test; without disagreements it is 1. The interval is Newcombe's: with
+    Wilson intervals (l_a, u_a), (l_b, u_b) of the two success rates and the correlation phi of the pairs (continuity
+    corrected where positive),
 
         low  = d - sqrt((p_a - l_a)^2 - 2 phi (p_a - l_a)(u_b - p_b) + (u_b - p_b)^2)
         high = d + sqrt((u_a - p_a)^2 - 2 phi (u_a - p_a)(p_b - l_b) + (p_b - l_b)^2)
@@ -134,7 +137,7 @@ def paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Paired:
     n = len(a_N)
     both, only_a = int((a_N & b_N).sum()), int((a_N & ~b_N).sum())
     only_b, neither = int((~a_N & b_N).sum()), int((~a_N & ~b_N).sum())
-    p = min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    p = _mcnemar(both, only_a, only_b, neither)
     interval = _newcombe(both, only_a, only_b, neither, level)
     return Paired((only_a - only_b) / n, interval, p, only_a, only_b, n)
 
@@ -258,6 +261,26 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int, level: float) -
     return Interval(
         difference - reach(rate_a - low_a, high_b - rate_b), difference + reach(high_a - rate_a, rate_b - low_b)
     )
+
+
+def wilson_ends(rate: Any, n: Any, significance: float) -> tuple[Any, Any]:  # noqa: ANN401 - numbers or arrays of them
+    """Wilson's ends for shares of `n` episodes, which need not be whole numbers, at a significance of 1 - level."""
+    # It is slow to import, and not every command needs it.
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(rate * n, n, alpha=significance, method="wilson")
+    return low, high
+
+
+def _significance(level: float) -> float:
+    quantile(level)
+    return 1 - level
+
+
+def _mcnemar(both: int, only_a: int, only_b: int, neither: int) -> float:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    return float(mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue)
 
 
 def quantile(level: float, degrees_of_freedom: float = math.inf) -> float:

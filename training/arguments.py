@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from envs.errors import InputError, unknown
 from training import deepspeed_settings
 from training.collect import Estimator
+from training.detectors import WatchConfig
 from training.loss import LossConfig
 from training.mismatch import CORRECTIONS
 from training.processes import asked_for, check_launcher, take_over
@@ -48,6 +49,7 @@ class GroupConfig(TrainingArguments):
         prefix_bytes: hidden states below the target that are kept on the device (agents.prefix); 0 keeps none.
         prefix_host_bytes: further ones in host memory.
         estimator: how advantages are made; GiGPO with its defaults if None.
+        watch: what counts as training that goes wrong, and what is done about it (training.watch).
         shard: on several processes, spread the weights over them between passes (FSDP2, training.sharding), as
             `accelerate launch --use_fsdp` asks for too.
         zero: on several processes, spread the optimizer over them with DeepSpeed: masters and moments (stage 1), or
@@ -81,6 +83,7 @@ class GroupConfig(TrainingArguments):
     prefix_bytes: int = 2**31
     prefix_host_bytes: int = 2**33
     estimator: Estimator | None = None
+    watch: WatchConfig = field(default_factory=WatchConfig)
     shard: bool = False
     zero: int = 0
     start_iteration: int = 0

@@ -53,6 +53,7 @@ def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
         prefix_bytes=train.prefix_megabytes * 2**20,
         prefix_host_bytes=train.prefix_host_megabytes * 2**20,
         estimator=run.estimator(),
+        watch=config.watch,
         set_aside=(*run.tuning.tasks, *run.probe.tasks),
         learning_rate=train.full_learning_rate if target.everything else train.learning_rate,
         boosted_learning_rate=train.learning_rate,
@@ -92,8 +93,11 @@ class _Arm:
     def __init__(self, run: Run, arm: str, target: Target, keep: Keep | None) -> None:
         self._run, self._name, self._target, self._keep = run, arm, target, keep
         self._checkpoints = checkpoint.Checkpoints(arm_folder(run, arm), run.screen.print)
-        self._tensors, self._history = self._checkpoints.latest()
-        self._start = self._saved = len(self._history)
+        self._tensors, counters = self._checkpoints.latest()
+        self._history, self._watch = list(counters["history"]), counters.get("watch")
+        self._start = len(self._history)
+        # Iterations behind the last checkpoint.
+        self._saved = self._start if self._tensors else -1
 
     def train(self) -> dict[str, Any]:
         """Trains to the end, or until a stop is asked for."""
@@ -109,6 +113,10 @@ class _Arm:
             trainer = self._trainer(bar)
             if self._tensors:
                 trainer.master_optimizer.restore(self._tensors)
+            if self._watch:
+                trainer.watch.restore(self._watch)
+            if run.config.watch.roll_back and not self._start:
+                self._save(trainer)
             try:
                 trainer.train()
             except StoppedError:
@@ -161,35 +169,42 @@ class _Arm:
     def _finish(self, report: IterationReport, trainer: GroupTrainer, bar: Bar) -> None:
         """Writes down what an iteration gave."""
         run, history = self._run, self._history
-        history.append(record(run, self._name, report))
+        back = run.config.watch.roll_back and any(finding.damages for finding in report.findings)
+        if back:
+            trainer.restore(self._checkpoints.latest()[0])
+        history.append(record(run, self._name, report) | ({"rolled_back": True} if back else {}))
         self._trackers.log({"iteration": report.iteration, **report.metrics, "cost": report.cost})
         if self._keep is not None and current().main:
             self._keep(history, trainer.weights())
         due = len(history) % run.config.checkpoint_every == 0 or len(history) == run.config.iterations
         if current().any(run.stop()) or due:
             self._save(trainer)
-        line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}"
+        rolled = ", weights rolled back" if back else ""
+        line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}{rolled}"
         bar.note(line)
         run.screen.log(f"{self._name}: {line}")
 
     def _save(self, trainer: GroupTrainer) -> None:
-        """Writes a checkpoint of the finished iterations, if the last one has none yet."""
+        """Writes a checkpoint of the finished iterations, if there is none yet."""
         if self._saved < len(self._history):
             # All processes take part where each has but its part.
             masters = trainer.master_optimizer.export() if current().main or trainer.group_config.zero else {}
-            self._checkpoints.save(masters, self._history)
+            self._checkpoints.save(masters, self._history, watch=trainer.watch.state())
             self._saved = len(self._history)
 
 
 def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     """Writes an iteration's rows; returns what the run still needs of it."""
-    run.folder.append(METRICS, [{"arm": arm, "iteration": report.iteration, **report.metrics, "cost": report.cost}])
+    found = {finding.detector: finding.words for finding in report.findings}
+    wrong: dict[str, Any] = {"found": found} if found else {}
+    row = {"arm": arm, "iteration": report.iteration, **report.metrics, **wrong, "cost": report.cost}
+    run.folder.append(METRICS, [row])
     shown = report.collected.episodes[: SAMPLED_GROUPS * run.config.train.group_size]
     run.folder.append(
         EPISODES, (episode_row(e, arm=arm, purpose="training", temperature=run.config.train.temperature) for e in shown)
     )
-    kept = ("sampled_tokens", "row_tokens", "success")
-    return {name: report.metrics[name] for name in kept} | {"cost": report.cost}
+    kept = ("sampled_tokens", "row_tokens", "success", "skipped_updates")
+    return {name: report.metrics[name] for name in kept} | wrong | {"cost": report.cost}
 
 
 def describe(report: IterationReport) -> str:
@@ -211,14 +226,16 @@ def _mismatch(report: IterationReport) -> str:
 
 
 def _trouble(report: IterationReport) -> str:
-    """What went wrong with environments, if anything did."""
+    """What went wrong, if anything did."""
     found = {
         "workers restarted": report.cost["workers_restarted"],
         "episodes begun again": report.cost["episodes_replayed"],
         "episodes broken": report.metrics["errors"],
         "episodes out of context": report.metrics["context_stops"],
+        "updates skipped": report.metrics["skipped_updates"],
     }
-    return "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
+    counted = "".join(f", {count:.0f} {what}" for what, count in found.items() if count)
+    return counted + "".join(f", WRONG: {one.detector}: {one.words}" for one in report.findings)
 
 
 def save_delta(run: Run, target: Target, base_sha256: str) -> deltas.Card:

@@ -24,6 +24,7 @@ from training import selectors
 from training.config import RunConfig
 from training.folder import CONFIG, RunFolder
 from training.prepare import block_count
+from training.watch import watched
 
 if TYPE_CHECKING:
     from evals.panels import Panel
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepConfig(RunConfig):
-    """Keys of the study, beside those of the main job, of which layer, compare and resume have no effect."""
+    """Keys of the study, beside those of the main job, of which layer, compare, trackers and resume have no effect."""
 
     layers: str = key("all", "the blocks to train alone: all, or numbers and ranges such as 0,3-5")
     seeds: str = key("0,1,2,3,4", "the seeds of training, separated by commas")
@@ -96,7 +97,10 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
     config = load(SweepConfig, [f"config={folder / CONFIG}"])
     rates = replace(config.train, learning_rate=cell.rate, full_learning_rate=cell.rate)
     started = time.perf_counter()
-    inputs = check(replace(config, seed=cell.seed, train=rates if cell.rate else config.train), config.seed)
+    # An arm that goes wrong is scored as it is, and its row says so.
+    watch = replace(config.watch, limit=0)
+    train = rates if cell.rate else config.train
+    inputs = check(replace(config, seed=cell.seed, train=train, watch=watch), config.seed)
     run = open_run(inputs, load_model(inputs), folder, echo=False)
     try:
         with run.pool, run.stop.listening():
@@ -136,6 +140,7 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
         run.stop.check()
         panels[name] = _panel(panel, wins(episodes))
     history = trained.get("history", [])
+    wrong = {"watch": watched(history)} if any("found" in row for row in history) else {}
     return {
         "arm": cell.name,
         "learning_rate": cell.rate or None,
@@ -146,6 +151,7 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
         "training_success": [round(row["success"], 4) for row in history],
         "episodes": len(history) * config.train.groups * config.train.group_size,
         "panels": panels,
+        **wrong,
         "cost": {"update_seconds": sum(row["cost"]["update_seconds"] for row in history)},
     }
 

@@ -47,15 +47,20 @@ class Checkpoints:
     folder: Path
     say: Callable[[str], None] = lambda line: None
 
-    def save(self, tensors: Mapping[str, torch.Tensor], history: list[Any]) -> None:
+    def save(self, tensors: Mapping[str, torch.Tensor], history: list[Any], **others: Any) -> None:  # noqa: ANN401
         """Writes the checkpoint after the iterations of a history, and removes those that are no longer kept.
+
+        Args:
+            tensors: what `MasterAdamW.export` gave.
+            history: what is known of each iteration, its success among it.
+            **others: further JSON-able values.
 
         Raises:
             StorageError: it cannot be written; the earlier ones are there.
         """
         if not current().main:
             return
-        counters = {"iterations": len(history), "history": history, "worth": _worth(history)}
+        counters = {"iterations": len(history), "history": history, "worth": _worth(history), **others}
         save(self.folder / _NAME.format(len(history)), tensors, counters)
         files = self._files()
         best = max(reversed(files), key=_worth_of, default=None)
@@ -63,15 +68,15 @@ class Checkpoints:
             if file != best:
                 file.unlink()
 
-    def latest(self) -> tuple[Tensors, list[Any]]:
+    def latest(self) -> tuple[Tensors, dict[str, Any]]:
         """Reads the last checkpoint that is whole; of several processes one reads it for all.
 
         Returns:
-            Its tensors and the history so far; ({}, []) if there is none.
+            Its tensors and values, of which "history" is always there; no tensors and an empty one if there is none.
         """
         tensors: Tensors = {}
 
-        def read() -> list[Any]:
+        def read() -> dict[str, Any]:
             for file in reversed(self._files()):
                 try:
                     found, counters = _read(file)
@@ -79,11 +84,11 @@ class Checkpoints:
                     self.say(f"{error} The one before is used, or the arm begins again.")
                     continue
                 tensors.update(found)
-                return list(counters.get("history", []))
-            return []
+                return {"history": [], **counters}
+            return {"history": []}
 
-        history = current().first(read)
-        return current().tensors(tensors), history
+        counters = current().first(read)
+        return current().tensors(tensors), counters
 
     def _files(self) -> list[Path]:
         return sorted(file for file in self.folder.glob("iteration-*.safetensors") if re.search(r"-\d+\.", file.name))

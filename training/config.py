@@ -18,6 +18,7 @@ from envs.pool import PoolConfig
 from envs.registry import environment_key
 from evals.reserve import ReserveConfig
 from training import advantages
+from training.detectors import WatchConfig
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class RunConfig:
         " WANDB_MODE=online), trackio (on this machine), or wandb,trackio",
     )
     train: TrainConfig = field(default_factory=TrainConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     checkpoint_every: int = key(
         1, "write a checkpoint after so many iterations; a run that is stopped writes one in any case", minimum=1
     )

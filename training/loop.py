@@ -41,6 +41,9 @@ class UpdateLoop(Trainer):
             warnings.filterwarnings("ignore", message=".*torch.distributed.*is deprecated", category=FutureWarning)
             return super().train(*arguments, **options)
 
+    def before_step(self) -> None:
+        """Called before every step of the optimizer, when the gradient is known and clipped."""
+
     def after_update(self) -> bool:
         """Called after every update; True ends the loop."""
         raise NotImplementedError
@@ -62,10 +65,19 @@ class UpdateLoop(Trainer):
 
 
 class _UpdateEnd(TrainerCallback):
-    """Asks the loop after each update."""
+    """Tells the loop of each update."""
 
     def __init__(self, loop: UpdateLoop) -> None:
         self.loop = loop
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        self.loop.before_step()
 
     def on_step_end(
         self,

@@ -98,6 +98,7 @@ class LossParts:
         kl: sum of the k3 estimate of KL(pi_old || pi) style drift from the sampling policy.
         reference_kl: sum of the k3 estimate against the reference; 0 without one.
         entropy: sum of token entropies; 0 if no entropy was given.
+        ratio: the largest probability ratio, before any clipping; 0 without tokens.
         num_tokens: tokens in the micro-batch.
     """
 
@@ -106,6 +107,7 @@ class LossParts:
     kl: float
     reference_kl: float
     entropy: float
+    ratio: float
     num_tokens: int
 
 
@@ -174,4 +176,6 @@ def policy_loss(
         num_clipped = float((clipped < unclipped).sum())
         drift = float(k3(old_T, logprobs_T).sum())
         entropy = float(entropy_T.sum()) if entropy_T is not None else 0.0
-    return LossParts((weights_T * per_token).sum(), num_clipped, drift, reference_kl, entropy, int(ratio.numel()))
+        largest = float(ratio.max()) if ratio.numel() else 0.0
+    loss = (weights_T * per_token).sum()
+    return LossParts(loss, num_clipped, drift, reference_kl, entropy, largest, int(ratio.numel()))

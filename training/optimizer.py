@@ -83,6 +83,7 @@ class MasterAdamW(torch.optim.AdamW):
             state = {
                 key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
             }
+            self.state.pop(master, None)
             if state:
                 # Copies: the optimizer works in place, and what was given may be kept for another restore.
                 self.state[master] = {
@@ -91,15 +92,16 @@ class MasterAdamW(torch.optim.AdamW):
                 }
 
 
-def warmed_up(optimizer: torch.optim.Optimizer, warmup: int, before: int) -> LambdaLR:
+def warmed_up(optimizer: torch.optim.Optimizer, warmup: int, made: Callable[[], int]) -> LambdaLR:
     """A constant rate after a linear rise over so many updates.
 
     Args:
         optimizer: what the schedule sets the rates of.
         warmup: updates over which the rate rises.
-        before: updates made before, in the run that is resumed.
+        made: says how many updates were made so far, those before a restore included.
     """
-    return LambdaLR(optimizer, lambda step: min(1.0, (before + step + 1) / (warmup + 1)))
+    # Those that were skipped or rolled back do not count: a resumed run would not know of them.
+    return LambdaLR(optimizer, lambda _: min(1.0, (made() + 1) / (warmup + 1)))
 
 
 def rate_groups(parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -164,7 +164,8 @@ class _Selection:
         def compute() -> list[float]:
             run = self.run
             # Rollouts that are played again until there is a signal would be other tasks for every block.
-            short = replace(run.config, iterations=iterations, train=replace(run.config.train, rollouts=0))
+            train_config, watch = replace(run.config.train, rollouts=0), replace(run.config.watch, limit=0)
+            short = replace(run.config, iterations=iterations, train=train_config, watch=watch)
             side = replace(run, config=short, folder=RunFolder(self._folder()), trackers=())
             target = Target((block,))
             base = {name: value.detach().clone() for name, value in parameters(run.model, target).items()}

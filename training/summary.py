@@ -14,6 +14,7 @@ from rich.table import Table
 
 from evals import findings
 from evals.statistics import contribution, paired
+from training.watch import watched
 
 COMPARISONS = {"layer_vs_base": ("layer", "base"), "layer_vs_full": ("layer", "full"), "full_vs_base": ("full", "base")}
 
@@ -45,6 +46,7 @@ def summarize(facts: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, 
         if first in wins and second in wins
     }
     summary["contribution"] = _contribution(wins)
+    summary["watch"] = {arm: watched(arms[arm]["training"]["history"]) for arm in ("layer", "full") if arm in arms}
     summary["equal_tokens"] = stages.get("equal", {}).get("tokens", {})
     summary["cost"] = {arm: _cost(arms[arm]["training"]) for arm in ("layer", "full") if arm in arms}
     summary["cost"]["selection_seconds"] = stages["choice"]["cost"].get("seconds", 0.0)
@@ -166,6 +168,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     """What the figures say, no more than the intervals allow."""
     lines = [findings.headline(summary), findings.against_full(summary), findings.contribution(summary)]
     lines += [f"{name.replace('_', ' ')}: {_in_words(pair)}" for name, pair in summary["paired"].items()]
+    lines += [f"WRONG in training, {sentence}" for sentence in findings.went_wrong(summary)]
     cost = summary["cost"]
     if cost.get("update_ratio") is not None:
         lines.append(

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -57,6 +57,7 @@ from training.shares import mismatch_together, passes, tell_kept
 from training.synchronizing import Synchronizer
 from training.tally import IterationReport as IterationReport
 from training.tally import Tally
+from training.watch import Watch
 
 
 class GroupTrainer(UpdateLoop):
@@ -78,6 +79,7 @@ class GroupTrainer(UpdateLoop):
 
     Raises:
         InputError: the policy samples with another model or at another temperature, or there is no tokenizer.
+        GoneWrongError: while it trains, something went wrong too often (`args.watch`).
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class GroupTrainer(UpdateLoop):
         self.group_config = args
         self.policy: ModelPolicy = policy
         self.synchronizer = Synchronizer()
+        self.watch = Watch(args.watch)
         self.estimator = args.estimator or Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
         self.on_iteration = on_iteration
         self.progress = progress
@@ -204,7 +207,7 @@ class GroupTrainer(UpdateLoop):
         """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
         del num_training_steps
         master = self.master_optimizer
-        self.lr_scheduler = warmed_up(optimizer or master, int(self.args.warmup_steps), master.updates_made)
+        self.lr_scheduler = warmed_up(optimizer or master, int(self.args.warmup_steps), lambda: master.updates_made)
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -217,6 +220,7 @@ class GroupTrainer(UpdateLoop):
     def _start_iteration(self, iteration: int) -> Dealing:
         config = self.group_config
         self._tally = Tally(self.args.device)
+        self.watch.begin()
         self.passes.begin()
         self.synchronizer.begin(self.policy, self.weights, iteration)
         before = counts_of(self.make_env)
@@ -308,6 +312,7 @@ class GroupTrainer(UpdateLoop):
                 "tokens": parts.num_tokens,
             }
         )
+        self._tally.saw(parts.ratio)
         return parts.loss.detach()
 
     def _loss(self, batch: MicroBatch) -> LossParts:
@@ -323,14 +328,31 @@ class GroupTrainer(UpdateLoop):
         self._tally.add({"grad_norm": float(norm)})
         return norm
 
+    def before_step(self) -> None:
+        """Leaves out the step if something is wrong with it: an update without gradients moves nothing."""
+        refused = self.watch.refuses(self._tally.update(self.processes))
+        if refused:
+            self.language_model.zero_grad(set_to_none=True)
+        self._tally.settle(made=not refused)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Goes back to what `master_optimizer.export` gave, in the midst of training too."""
+        self.master_optimizer.restore(tensors)
+        if self.lr_scheduler is not None:
+            rates = zip(self.master_optimizer.param_groups, self.lr_scheduler.base_lrs, strict=True)
+            for group, rate in rates:
+                group["lr"] = rate * self.lr_scheduler.lr_lambdas[0](0)
+
     def after_update(self) -> bool:
         """Reports an iteration if its last update is made; True if the run should stop here."""
         if self._zero is not None:
             self._tally.add({"grad_norm": self._zero.taken_norm()})
         if self._dealing is None or not self._dealing.done:
             return False
-        metrics = self._tally.metrics(self._collected, self._dealing.due, self.processes)
+        metrics = self._tally.metrics(self._collected, self.watch.skipped, self.processes)
         cost = self._tally.cost(metrics["sampled_tokens"], self.synchronizer, self.processes)
-        report = IterationReport(self._iteration, metrics, cost, self._collected)
+        findings = self.watch.iteration(metrics, self._collected.episodes)
+        report = IterationReport(self._iteration, metrics, cost, self._collected, findings)
         asked = self.processes.any(bool(self.on_iteration(report)) if self.on_iteration else False)
+        self.watch.check(self._iteration)
         return asked or self._iteration + 1 == self.group_config.iterations

@@ -33,7 +33,7 @@ CELLS = "cells.jsonl"
 
 @dataclass(frozen=True)
 class TuneConfig(RunConfig):
-    """Keys of the search, beside those of the main job, of which layer, compare, panel and resume have no effect."""
+    """Keys of the search, beside those of the main job; layer, compare, panel, trackers and resume have no effect."""
 
     targets: str = key("middle,full", "the targets to search for, as `layer=` writes them, separated by commas")
     rates: str = key("3e-4,1e-3,3e-3", "the learning rates to try, separated by commas")
@@ -134,7 +134,8 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     folder = RunFolder(out / cell.name)
     folder.path.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    inputs = check(replace(config, seed=cell.seed, train=rates))
+    # A rate that is too high shall score badly, not end the search.
+    inputs = check(replace(config, seed=cell.seed, train=rates, watch=replace(config.watch, limit=0)))
     run = open_run(inputs, load_model(inputs), folder, echo=False)
     target = parse(cell.target, len(find_stack(run.model)), selectors.names())
     assert target is not None

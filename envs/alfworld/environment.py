@@ -21,7 +21,7 @@ import gymnasium
 from envs.alfworld.dialects import UncoveredError
 from envs.alfworld.difficulty import Difficulty
 from envs.alfworld.oracle import plan_from
-from envs.alfworld.reading import Outline, read_outline
+from envs.alfworld.reading import Outline, load_json, read_bytes, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
@@ -169,6 +169,14 @@ class ALFWorld(TextEnv):
     def evaluation_split(self) -> str:
         """The published development split of real games; unseen rooms of generated ones."""
         return "valid_seen" if self._source.index is not None else "valid_unseen"
+
+    def content_of(self, task: str) -> str:
+        """The facts of a real game and its task line; not its domain and grammar, which differ between releases."""
+        location = self._source.locate(task)
+        if location.generated:
+            return ""
+        facts = load_json(read_bytes(location.game), location.game).get("pddl_problem")
+        return f"{facts}\0{location.goal or read_outline(location.game).sentence}"
 
     def describe_data(self) -> str:
         """Says in one line which games are played."""

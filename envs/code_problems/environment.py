@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -110,6 +111,7 @@ class CodeProblems(TextEnv):
         if self.config.data:
             read_problems = read(self.config.data, self.config.split, self.config.public_tests)
             self._problems = {problem.name: problem for problem in read_problems}
+        self._given = dict(self._problems)
         self._digest = hashlib.sha256(repr(sorted(self._problems.items())).encode()).hexdigest()[:12]
         self._cleaned: set[str] = set()
         self._problem: Problem | None = None
@@ -134,6 +136,15 @@ class CodeProblems(TextEnv):
     def evaluation_split(self) -> str:
         """The test split."""
         return "test"
+
+    def content_of(self, task: str) -> str:
+        """The problem and its tests, of files and data sets, as they stand there."""
+        if not self._given:
+            return ""
+        if task not in self._given:
+            self._find(task)
+        problem = self._given[task]
+        return json.dumps([problem.statement, problem.tests, problem.reference])
 
     def describe_data(self) -> str:
         """Says in one line which problems are played."""

@@ -11,6 +11,7 @@ without order. Left out: partial credit, which the reward does not know.
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from collections.abc import Callable, Mapping
@@ -232,6 +233,13 @@ class MathProblems(TextEnv):
     def evaluation_split(self) -> str:
         """The split of evaluation: test."""
         return "test"
+
+    def content_of(self, task: str) -> str:
+        """The question and its answer, of files and data sets."""
+        if self.config.kind not in ("file", "dataset"):
+            return ""
+        problem = self._source.problem(task)
+        return json.dumps([problem.question, problem.answer])
 
     def describe_data(self) -> str:
         """Says which problems these are."""

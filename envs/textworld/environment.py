@@ -19,7 +19,8 @@ import gymnasium
 from envs.config_schema import check_values, key
 from envs.errors import InputError, unknown
 from envs.players import RandomPlayer
-from envs.textworld.families import FAMILIES, SPLITS, Family
+from envs.textworld.families import FAMILIES, SPLITS, Family, is_made
+from envs.textworld.files import FACTS, read_bytes
 from envs.textworld.library import library
 from envs.textworld.story import Story
 from envs.textworld.tasks import TaskSource
@@ -135,6 +136,12 @@ class TextWorld(TextEnv):
     def evaluation_split(self) -> str:
         """The split of games that training never plays: valid."""
         return "valid"
+
+    def content_of(self, task: str) -> str:
+        """What TextWorld knows of a game, of game files."""
+        if is_made(task):
+            return ""
+        return read_bytes(self._source.locate(task).with_suffix(FACTS)).decode("utf-8", "surrogateescape")
 
     def describe_data(self) -> str:
         """Says in one line which games are played."""

@@ -41,6 +41,7 @@ class Catalogue:
         splits: names of goals by split.
         source: what it was made from, in words.
         characters: that its texts are written in, beside the printable ones of ASCII.
+        sha256: over the files; empty for a generated shop.
     """
 
     shop: Shop
@@ -48,6 +49,7 @@ class Catalogue:
     splits: dict[str, list[str]]
     source: str
     characters: frozenset[str] = frozenset()
+    sha256: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -115,13 +117,13 @@ def _read(instructions: str, *files: tuple[str, int]) -> Catalogue:
         raise InputError(
             f"{paths[-1].name} has {len(goals)} goals for the products in {paths[0].name}: too few to play."
         )
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
-    source = f"{len(products):,} products and {instructions} goals from {paths[0].parent}, sha256 {digest}"
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    source = f"{len(products):,} products and {instructions} goals from {paths[0].parent}, sha256 {digest[:12]}"
     order = read_json(paths[3], list) if len(paths) == 4 else []
     texts = [text for product in products.values() for text in product.texts] + [goal.instruction for goal in goals]
     characters = {character for text in texts for character in text + text.lower()}
     named = {goal.name: goal for goal in goals}
-    return Catalogue(Shop(products), named, _splits_of(goals, order), source, frozenset(characters))
+    return Catalogue(Shop(products), named, _splits_of(goals, order), source, frozenset(characters), digest)
 
 
 def _splits_of(goals: list[Goal], order: Sequence[str]) -> dict[str, list[str]]:

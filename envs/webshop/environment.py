@@ -7,11 +7,12 @@ Published runs give 15 turns. Left out: pictures, and search by attribute or cat
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -146,6 +147,13 @@ class WebShop(TextEnv):
     def evaluation_split(self) -> str:
         """The validation goals."""
         return "valid"
+
+    def content_of(self, task: str) -> str:
+        """The goal, and the hash of the shop's files."""
+        if _GENERATED.fullmatch(task):
+            return ""
+        catalogue, goal = self._open(task)
+        return json.dumps([asdict(goal), catalogue.sha256], sort_keys=True)
 
     def describe_data(self) -> str:
         """Says in one line which goals are played."""

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING shows works as it stands there: an estimator and a selector, each one new file."""
+"""What CONTRIBUTING shows works as it stands there: an estimator, a selector and a detector, each one new file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 from envs.config import load
 from tests.training.rows import random_rows
 from tests.training.selectors.test_auto import as_groups, probe
-from training import advantages, selectors
+from training import advantages, detectors, selectors
 from training.config import RunConfig
+from training.detectors import Update, WatchConfig
 from training.prepare import check_layer
+from training.watch import Watch
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -42,3 +44,13 @@ def test_the_selector_that_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     choice = selectors.find("squared")(probe(as_groups(random_rows(12))))
     assert len(choice.blocks) == 4
     assert all(block.score is not None and block.score > 0 for block in choice.blocks)
+
+
+def test_the_detector_that_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "steep.py").write_text(shown("Adding a detector"))
+    monkeypatch.setattr(detectors, "__path__", [*detectors.__path__, str(tmp_path)])
+    watch = Watch(WatchConfig())
+    assert not watch.refuses(Update(0.1, 1e3, 0.0, 0.0, 1.0))
+    assert watch.refuses(Update(0.1, 1e7, 0.0, 0.0, 1.0))
+    (finding,) = watch.iteration({"success": 0.5, "zero_groups": 0.0}, [])
+    assert (finding.detector, finding.words) == ("steep", "the gradient's norm is 1e+07")

@@ -111,7 +111,10 @@ def test_other_data_than_the_panel_was_made_from_is_refused():
         ("env: alfworld\ntasks: some", "tasks must be a number of at least 1, or all, got 'some'"),
         ("env: alfworld\ntasks: 3\nseed: -1", "seed must be a whole number of at least 0, got -1"),
         ("env: alfworld\ntasks: 3\noptions: valid_seen", "options must be a mapping, got 'valid_seen'"),
-        ("env: alfworld\ntasks: 3\nsha256: ab12", "sha256 must be 64 hexadecimal digits, got 'ab12'"),
+        (
+            "env: alfworld\ntasks: 3\nsha256: ab12",
+            "sha256 must be 64 hexadecimal digits, or: not yet pinned, got 'ab12'",
+        ),
     ],
 )
 def test_a_wrong_panel_file_is_refused_in_one_line(content: str, line: str, panel_files: Path):

@@ -24,7 +24,8 @@ def evaluate(out: Path, *words: str, world: str = WORLD) -> int:
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    found = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "cost"} for row in found]
 
 
 def score(out: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def episodes(kind: str, won: int, lost: int) -> list[Episode]:
     turns = [Turn("a room", "go", "go", True, 0.0, ""), Turn("a room", "fly", "fly", False, 0.0, "")]
     stops = [StopReason.WON] * won + [StopReason.TURN_LIMIT] * lost
     return [
-        Episode(EpisodeKey(0, -1, str(i), 0), turns, stop=stop, won=stop is StopReason.WON, task_type=kind)
+        Episode(EpisodeKey(0, -1, f"{kind} {i}", 0), turns, stop=stop, won=stop is StopReason.WON, task_type=kind)
         for i, stop in enumerate(stops)
     ]
 

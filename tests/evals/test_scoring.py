@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from agents.policies.scripted import ScriptedPolicy
 from agents.types import Episode, EpisodeKey, StopReason, Turn
 from envs.errors import InputError
+from evals.clusters import clustered
 from evals.panels import Panel, draw
-from evals.scoring import episode_of, episode_row, play, score, score_by_type, wins
+from evals.scoring import episode_of, episode_row, play, score, score_by_type, task_wins, wins
+from evals.statistics import wilson
 from tests.envs.corridor import Corridor
 
 TEXT = st.text(max_size=20)
@@ -34,10 +36,10 @@ EPISODES = st.builds(
 )
 
 
-def episode(stop: StopReason, valid: list[bool], kind: str = "carry") -> Episode:
+def episode(stop: StopReason, valid: list[bool], kind: str = "carry", task: str = "") -> Episode:
     turns = [Turn("a room", "go", "go", good, 0.0, "") for good in valid]
     won = stop is StopReason.WON
-    return Episode(EpisodeKey(0, -1, "task", 0), turns=turns, stop=stop, won=won, task_type=kind)
+    return Episode(EpisodeKey(0, -1, task or f"{stop} {valid}", 0), turns=turns, stop=stop, won=won, task_type=kind)
 
 
 MIXED = [
@@ -59,6 +61,42 @@ def test_a_score_worked_by_hand():
     assert found.mean_turns == pytest.approx(10 / 6)
     assert found.invalid_actions == pytest.approx(3 / 10)
     assert wins(MIXED).tolist() == [True, True, False, False, False, False]
+
+
+def test_tokens_are_told_where_all_turns_tell_them():
+    def of(*turns: Turn) -> Episode:
+        return Episode(EpisodeKey(0, -1, "task", len(turns)), turns=list(turns), stop=StopReason.LOST, seconds=1.5)
+
+    sampled = Turn("a", "b", "b", True, 0.0, "", tokens=(4, 5, 6))
+    told, silent = Turn("a", "b", "b", True, 0.0, "", sampled=5), Turn("a", "b", "b", True, 0.0, "")
+    assert [turn.num_tokens for turn in (sampled, told, silent)] == [3, 5, None]
+    found = score([of(sampled, told), of(sampled)])
+    assert (found.mean_tokens, found.tasks, found.episodes) == (11 / 2, 1, 2)
+    assert score([of(sampled, silent)]).mean_tokens is None
+    assert score([of()]).mean_tokens is None
+    row = episode_row(of(sampled, told, silent))
+    assert [turn["tokens"] for turn in row["turns"]] == [3, 5, None]
+    assert row["cost"] == {"seconds": 1.5}
+    read = episode_of(row)
+    assert ([turn.num_tokens for turn in read.turns], read.seconds) == ([3, 5, None], 1.5)
+    old = {**row, "turns": [{name: turn[name] for name in turn if name != "tokens"} for turn in row["turns"]]}
+    del old["cost"]
+    assert [turn.num_tokens for turn in episode_of(old).turns] == [None] * 3
+
+
+def test_several_plays_of_a_task_are_one_cluster():
+    def of(task: str, seed: int, won: bool) -> Episode:
+        stop = StopReason.WON if won else StopReason.LOST
+        return Episode(EpisodeKey(seed, -1, task, 0), stop=stop, won=won)
+
+    episodes = [of(f"{task}", seed, task < 6) for seed in range(4) for task in range(10)]
+    assert task_wins(episodes) == ([4] * 6 + [0] * 4, [4] * 10)
+    found = score(episodes)
+    assert (found.tasks, found.episodes, found.success) == (10, 40, 0.6)
+    # As wide as ten tasks make it, not as narrow as forty would.
+    low, high = wilson(6, 10)
+    assert found.interval.low < low < high < found.interval.high
+    assert found.interval == clustered([4] * 6 + [0] * 4, [4] * 10)
 
 
 def test_nothing_played_has_no_score():

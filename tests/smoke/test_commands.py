@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import resource
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def commands() -> list[str]:
     """All modules that are commands, found by themselves."""
     files = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
     # What has a main part without it is a program for worker processes, which nobody calls.
-    runnable = [file for file in files if "run_command(" in _main_part(file)]
+    runnable = [file for file in files if re.search(r"run_(command|actions)\(", _main_part(file))]
     names = (".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in runnable)
     return sorted(name.removesuffix(".__main__") for name in names)
 

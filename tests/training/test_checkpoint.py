@@ -74,26 +74,26 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path):
         f"iteration-{number:05d}.safetensors" for number in (3, 8, 9)
     ]
     tensors, again = kept.latest()
-    assert again == history(*said)
+    assert again["history"] == history(*said)
     assert torch.equal(tensors["master/a"], TENSORS["master/a"])
 
 
 def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path):
     said: list[str] = []
     kept = Checkpoints(tmp_path / "arm", said.append)
-    assert kept.latest() == ({}, [])
+    assert kept.latest() == ({}, {"history": []})
     for count in (1, 2):
         kept.save(TENSORS, history(*[0.5] * count))
     files = sorted(kept.folder.iterdir())
     files[1].write_bytes(files[1].read_bytes()[:-1])
-    assert len(kept.latest()[1]) == 1
+    assert len(kept.latest()[1]["history"]) == 1
     assert len(said) == 1
     assert "iteration-00002" in said[0]
     files[0].write_bytes(b"")
-    assert kept.latest() == ({}, [])
+    assert kept.latest() == ({}, {"history": []})
     # It goes on all the same.
     kept.save(TENSORS, history(0.5))
-    assert len(kept.latest()[1]) == 1
+    assert len(kept.latest()[1]["history"]) == 1
 
 
 def test_what_cannot_be_written_is_one_line_and_leaves_the_earlier_one(tmp_path: Path):
@@ -104,4 +104,4 @@ def test_what_cannot_be_written_is_one_line_and_leaves_the_earlier_one(tmp_path:
     with pytest.raises(StorageError, match="cannot write the checkpoint") as refusal:
         kept.save(TENSORS, history(0.5, 0.5))
     assert "\n" not in str(refusal.value)
-    assert len(kept.latest()[1]) == 1
+    assert len(kept.latest()[1]["history"]) == 1

@@ -143,6 +143,8 @@ def test_a_run_writes_every_file(straight: Path):
     assert set(summary["arms"]) == {"base", "layer", "full"}
     assert summary["layer"]["selector"] == "auto"
     assert summary["panel"]["tasks"] == 16
+    healthy = {"skipped_updates": 0, "rolled_back": [], "found": {}}
+    assert summary["watch"] == {"layer": healthy, "full": healthy}
     metrics = list(RunFolder(straight).rows(METRICS))
     assert [(row["arm"], row["iteration"]) for row in metrics] == [
         (arm, iteration) for arm in ("layer", "full") for iteration in range(ITERATIONS)

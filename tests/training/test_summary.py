@@ -81,7 +81,7 @@ def test_the_keys_of_a_comparison():
     summary = json.loads(json.dumps(made(), allow_nan=False))
     assert set(summary) == {
         *("env", "model", "algorithm", "seed", "data", "panel", "tuning_panel", "layer", "arms", "paired"),
-        *("contribution", "equal_tokens", "cost"),
+        *("contribution", "watch", "equal_tokens", "cost"),
     }
     assert set(summary["panel"]) == set(summary["tuning_panel"]) == {"name", "tasks", "sha256"}
     assert summary["layer"] == {"selector": "auto", "target": "3", "indices": [3], "count": 1}

@@ -1,0 +1,227 @@
+"""A user's own entries: one SQLite file, safe under several writers and under a kill at any moment.
+
+Each entry is one row, written in one transaction. The file is in write-ahead mode: readers never wait, a second writer
+waits for the first, and what a killed writer left unfinished is rolled back by whoever opens the file next. The
+schema's version stands in `PRAGMA user_version`; an older file is brought up to date when it is opened, a newer one is
+refused. Entries are stored as JSON text and checked when they are read: nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from envs.errors import InputError
+from evals.leaderboard.entries import Entry, check, key_of
+
+DEFAULT = "leaderboard.sqlite"
+# "KSTL" as a number: tells a leaderboard from other SQLite files.
+APPLICATION = 0x4B53544C
+# How long a writer waits for another one.
+PATIENCE_SECONDS = 30.0
+
+# What brings a file from each version to the next.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    ("CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, content TEXT NOT NULL)",),
+    (
+        "ALTER TABLE entries ADD COLUMN added TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE entries ADD COLUMN episodes TEXT NOT NULL DEFAULT ''",
+    ),
+)
+VERSION = len(MIGRATIONS)
+
+
+class Stored(NamedTuple):
+    """An entry of the database.
+
+    Attributes:
+        entry: the entry.
+        added: when, UTC; empty if an older Keystone wrote it.
+        episodes: the file with its episodes turn by turn, or None.
+    """
+
+    entry: Entry
+    added: str
+    episodes: Path | None
+
+
+class Database:
+    """An open leaderboard file. Use it as a context manager.
+
+    Args:
+        path: the file; it is made if it is not there.
+        patience: seconds to wait for another writer.
+
+    Raises:
+        InputError: the file cannot be used: no database, damaged, of another program, or written by a newer Keystone.
+    """
+
+    def __init__(self, path: Path, patience: float = PATIENCE_SECONDS) -> None:
+        self.path = path
+        with self._plainly():
+            self._connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            try:
+                self._prepare(patience)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def add(self, entry: Entry, episodes: Path | None = None) -> bool:
+        """Writes an entry, in the place of an equal one if there is one.
+
+        Args:
+            entry: the entry.
+            episodes: the file with its episodes, or None.
+
+        Returns:
+            Whether it took the place of another.
+
+        Raises:
+            InputError: it is no entry, or the file cannot be written.
+        """
+        content = json.dumps(check(dict(entry), "the new entry"), allow_nan=False, sort_keys=True)
+        added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        key, file = key_of(entry), "" if episodes is None else str(episodes.resolve())
+        with self._plainly(), self._transaction() as cursor:
+            known = cursor.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone() is not None
+            cursor.execute(
+                "INSERT INTO entries (key, content, added, episodes) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET content = excluded.content, added = excluded.added, episodes = excluded.episodes",
+                (key, content, added, file),
+            )
+        return known
+
+    def entries(self) -> list[Stored]:
+        """All entries, in the order in which they were first added.
+
+        Raises:
+            InputError: the file is damaged, or a row of it holds no entry.
+        """
+        with self._plainly():
+            rows = self._connection.execute(
+                "SELECT number, content, added, episodes FROM entries ORDER BY number"
+            ).fetchall()
+        return [
+            Stored(self._entry(number, content), added, Path(episodes) if episodes else None)
+            for number, content, added, episodes in rows
+        ]
+
+    def problems(self) -> list[str]:
+        """What SQLite's own integrity check finds; empty if all is well."""
+        with self._plainly():
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    def _entry(self, number: int, content: object) -> Entry:
+        where = f"db={self.path}, row {number}"
+        try:
+            return check(json.loads(str(content)), where)
+        except json.JSONDecodeError:
+            raise InputError(f"{where} is not JSON: it was changed by another program.") from None
+
+    def _prepare(self, patience: float) -> None:
+        """Checks whose file it is, and makes its tables or brings them up to date."""
+        self._check_owner()
+        self._write_ahead(patience)
+        # Every transaction is on the disk when it is said to be done.
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if self._pragma("user_version") < VERSION:
+            with self._transaction() as cursor:
+                # Another process may have done it in the meantime.
+                for statements in MIGRATIONS[self._pragma("user_version") :]:
+                    for statement in statements:
+                        cursor.execute(statement)
+                cursor.execute(f"PRAGMA user_version = {VERSION}")
+                cursor.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    def _check_owner(self) -> None:
+        version, owner = self._pragma("user_version"), self._pragma("application_id")
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if owner != APPLICATION and (owner or tables):
+            raise InputError(f"db={self.path} is the database of another program. Choose another db=.")
+        if version > VERSION:
+            raise InputError(
+                f"db={self.path} was written by a newer Keystone (schema {version}, this one knows {VERSION}). "
+                "Update Keystone, or choose another db=."
+            )
+
+    def _write_ahead(self, patience: float) -> None:
+        """Switches write-ahead mode on. Here SQLite itself does not wait where two processes make the file."""
+        end = time.monotonic() + patience
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(0.02)
+
+    def _pragma(self, name: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """All or nothing; a writer that must wait does so here, before it has read anything."""
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            yield cursor
+            cursor.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """Says what SQLite refuses in one line."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise InputError(f"db={self.path} {_reason(error)}") from error
+
+
+def read(path: Path, *, named: bool = False) -> list[Stored]:
+    """The entries of a file, which may be absent where the user did not name it.
+
+    Args:
+        path: the file.
+        named: whether the user named it.
+
+    Raises:
+        InputError: it cannot be used, or it was named and is not there.
+    """
+    if not path.exists():
+        if named:
+            raise InputError(f"db={path}: no such file. python -m evals.leaderboard add makes one.")
+        return []
+    with Database(path) as database:
+        return database.entries()
+
+
+def _reason(error: sqlite3.Error) -> str:
+    said = str(error)
+    known: Sequence[tuple[str, str]] = (
+        ("locked", f"is being written by another process, which did not end within {PATIENCE_SECONDS:.0f} seconds."),
+        ("not a database", "is not a database. Choose another db=."),
+        ("malformed", f"is damaged ({said}). Put a copy back, or choose another db=."),
+        ("unable to open", "cannot be opened: is there such a folder, and may you write there?"),
+        ("readonly", "cannot be written: the file or its folder is read-only."),
+        ("full", "cannot be written: the disk is full."),
+    )
+    return next((words for mark, words in known if mark in said), f"cannot be used ({said}).")

@@ -1,0 +1,135 @@
+"""Entries from the cells of a layer-contribution study.
+
+A cell is one arm trained with one seed and scored task by task; the sweep keeps its wins but not its weights. So the
+entry has no delta, and its command is the sweep's own line, which trains and scores the arm again. Of the blocks the
+middle one is taken, and the one whose mean over the seeds is highest; LoRA and all parameters as they are. All seeds of
+an arm that was taken become entries: none is chosen by its score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.targets import middle
+from envs import presets
+from envs.errors import InputError
+from evals.folder import Folder
+from evals.leaderboard.entries import SCHEMA, algorithm_label, check, trained_name
+from evals.panels import read as read_panel
+from evals.statistics import wilson
+from evals.studies import BASE, FULL, arms_of, blocks_of, read_cells
+
+FACTS, CONFIG = "facts.json", "config.yaml"
+_BYTES = {"float32": 4, "bfloat16": 2}
+
+
+def entries(study: Path, command: str) -> list[dict[str, Any]]:
+    """Makes the entries of a study.
+
+    Args:
+        study: its folder.
+        command: the sweep's line, which makes the cells again.
+
+    Returns:
+        One entry a panel, arm and seed.
+
+    Raises:
+        InputError: the folder holds no study.
+    """
+    facts = Folder(study).read_json(FACTS)
+    if facts is None:
+        raise InputError(f"{study} holds no study: it has no {FACTS}.")
+    config, rows = presets.read_yaml(study / CONFIG), read_cells(study)
+    best, centre = _chosen(rows, facts["blocks"])
+    found = []
+    for row in rows:
+        arm = row.get("arm")
+        if arm is None or arm == BASE or not (arm in (best, centre, FULL) or arm.startswith("lora")):
+            continue
+        marks = [mark for mark, block in (("middle", centre), ("best of the study", best)) if arm == block]
+        for panel in row["panels"].values():
+            entry = _entry(facts, config, row, panel, marks, _total(rows))
+            found.append(check(entry | {"command": command}, f"cell {row['cell']} of {study}"))
+    return found
+
+
+def _chosen(rows: Sequence[Mapping[str, Any]], blocks: int) -> tuple[str, str]:
+    """The block with the highest mean over seeds on the study's first panel, and the middle one."""
+    arms = arms_of(rows)
+    panel = next(iter(next(row for row in rows if "panels" in row)["panels"]))
+    known = {name: np.mean([wins.mean() for wins in arms[name].wins[panel].values()]) for name in blocks_of(arms)}
+    (centre,) = middle(blocks)
+    return max(known, key=lambda name: float(known[name])), str(centre)
+
+
+def _total(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Number of the model's parameters, if everything was trained."""
+    return next((row["trained_parameters"] for row in rows if row.get("arm") == FULL), None)
+
+
+def _entry(
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    row: Mapping[str, Any],
+    panel: Mapping[str, Any],
+    marks: Sequence[str],
+    total: int | None,
+) -> dict[str, Any]:
+    arm, outcomes = row["arm"], [int(mark) for mark in panel["wins"]]
+    wins, tasks = sum(outcomes), panel["tasks"]
+    kind = "full" if arm == FULL else "lora" if arm.startswith("lora") else "layer"
+    what = "all parameters" if kind == "full" else trained_name(arm)
+    said = f" ({', '.join(marks)})" if marks else ""
+    options = {name: value for name, value in config["env"].items() if name != "name"}
+    if panel["name"] in presets.names("panel"):
+        options |= read_panel(panel["name"]).options
+    model = config["model"]
+    return {
+        "schema": SCHEMA,
+        "name": f"{what}{said}, {algorithm_label(facts['algorithm'])}, seed {row['seed']}",
+        "kind": kind,
+        "env": facts["env"],
+        "options": options,
+        "panel": {name: panel[name] for name in ("name", "tasks", "sha256")},
+        "policy": facts["model"],
+        "base_sha256": row["base_sha256"],
+        "delta_sha256": None,
+        "layer": None if kind == "full" else arm,
+        "algorithm": facts["algorithm"],
+        "sampling": {
+            "temperature": row["temperature"],
+            "seeds": [row["seed"]],
+            "max_turns": options.get("max_turns"),
+            "max_reply_tokens": model.get("max_reply_tokens"),
+        },
+        "score": {
+            "success": wins / tasks,
+            "interval": wilson(wins, tasks).to_json(),
+            "episodes": tasks,
+            "tasks": tasks,
+            "mean_turns": None,
+            "invalid_actions": None,
+            "mean_tokens": None,
+            "by_type": {},
+        },
+        "outcomes": outcomes,
+        "training": {
+            "trained_parameters": row["trained_parameters"],
+            "total_parameters": total,
+            "iterations": facts["iterations"],
+            "sampled_tokens": None,
+            "update_seconds": row["cost"]["update_seconds"],
+            "update_ratio": None,
+            "peak_bytes": None,
+            "peak_ratio": None,
+            "optimizer_bytes": None,
+            "delta_bytes": None,
+            # A sampler is sent the tensors that were trained; LoRA's are merged into others first.
+            "sync_bytes": None if kind == "lora" else _BYTES[model["dtype"]] * row["trained_parameters"],
+        },
+        "cost": {"seconds": row["cost"]["seconds"], "date": None, "hardware": None, "versions": {}},
+    }

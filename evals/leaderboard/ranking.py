@@ -1,0 +1,155 @@
+"""Places on a panel, with ties shown as ties.
+
+A table holds the entries of one world that played the same tasks (same hash) under the same conditions (turns and
+other options that change what a task asks). Within a table every pair of entries is compared task by task, by the exact
+sign-flip test on the differences of their wins: under the hypothesis that both are equally good each task's difference
+is as likely as its negative, and p is the share of all sign patterns whose sum is at least as far from zero as the one
+found. Where each task was played once by both, this is the exact McNemar test (McNemar 1947, Psychometrika 12:153).
+Holm's correction (Holm 1979, Scandinavian Journal of Statistics 6:65) is taken over all pairs of the table. A
+difference is clear if its corrected p is below 0.05.
+
+Entries are sorted by success. Going down, an entry takes the place of the one above it, unless one of those who hold
+that place is clearly better than it; then it opens a new place, whose number is its row. So no two entries of one place
+differ clearly. "Not clearly different" is not transitive: an entry may differ clearly from none of the place above but
+its best, and stand in the next place all the same. Sharing a place means that the panel cannot tell entries apart,
+never that they are equal. The spread between training seeds is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from evals.leaderboard.entries import Entry, conditions, seeds
+
+SIGNIFICANCE = 0.05
+
+
+class Ranked(NamedTuple):
+    """An entry and where it stands.
+
+    Attributes:
+        place: from 1; the same for ties.
+        entry: the entry.
+        tied: whether others share the place.
+    """
+
+    place: int
+    entry: Entry
+    tied: bool
+
+
+def table_key(entry: Entry) -> str:
+    """What entries must agree in to be ranked together."""
+    panel = entry["panel"]
+    played = conditions(entry) | {"max_turns": entry["sampling"]["max_turns"]}
+    return json.dumps([entry["env"], panel["name"], panel["sha256"], played], sort_keys=True)
+
+
+def tables(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Sorts entries into tables, in order of world, panel and conditions."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(table_key(entry), []).append(entry)
+    return [found[key] for key in sorted(found)]
+
+
+def rank(entries: Sequence[Entry]) -> list[Ranked]:
+    """Gives places within each table.
+
+    Args:
+        entries: of any tables.
+
+    Returns:
+        All of them, table by table, each table from its first place down. Of equals in success those with fewer
+        trained parameters come first, then by name.
+    """
+    return [ranked for table in tables(entries) for ranked in _rank_table(table)]
+
+
+def clear_differences(entries: Sequence[Entry]) -> NDArray[np.bool_]:
+    """Which pairs of a table's entries differ clearly, (K, K), symmetric."""
+    count = len(entries)
+    first, second = np.triu_indices(count, 1)
+    p_pairs = holm(p_values(entries)[first, second])
+    clear = np.zeros((count, count), dtype=bool)
+    clear[first, second] = clear[second, first] = p_pairs < SIGNIFICANCE
+    return clear
+
+
+def p_values(entries: Sequence[Entry]) -> NDArray[np.float64]:
+    """The exact test's p of every pair of a table's entries, (K, K)."""
+    rounds = [seeds(entry) for entry in entries]
+    wins_KN = np.array([entry["outcomes"] for entry in entries], dtype=np.int64)
+    once = [row for row, count in enumerate(rounds) if count == 1]
+    p_KK = np.ones((len(entries), len(entries)))
+    if once:
+        won = wins_KN[once].astype(np.float64)
+        only_first = won @ (1 - won).T
+        fewer, all_of_them = np.minimum(only_first, only_first.T), only_first + only_first.T
+        p_KK[np.ix_(once, once)] = np.minimum(1.0, 2 * special.bdtr(fewer, all_of_them.astype(int), 0.5))
+    for row in range(len(entries)):
+        for column in range(row + 1, len(entries)):
+            if rounds[row] > 1 or rounds[column] > 1:
+                gaps_N = wins_KN[row] * rounds[column] - wins_KN[column] * rounds[row]
+                p_KK[row, column] = p_KK[column, row] = sign_flip(gaps_N)
+    return p_KK
+
+
+def sign_flip(gaps_N: NDArray[np.int64]) -> float:
+    """The two-sided p of the exact sign-flip test.
+
+    Args:
+        gaps_N: whole-number differences, one a task, (N,).
+
+    Returns:
+        The share of all 2^N sign patterns whose sum is at least as far from zero as that of the differences.
+    """
+    sums = np.ones(1)  # probabilities of the sums -total to total
+    for size, count in sorted(Counter(np.abs(gaps_N[gaps_N != 0]).tolist()).items()):
+        flips = np.arange(count + 1)
+        weights = np.exp(
+            special.gammaln(count + 1)
+            - special.gammaln(flips + 1)
+            - special.gammaln(count - flips + 1)
+            - count * math.log(2)
+        )
+        spread = np.zeros(2 * count * size + 1)
+        spread[:: 2 * size] = weights
+        sums = np.convolve(sums, spread)
+    total = len(sums) // 2
+    far = np.abs(np.arange(-total, total + 1)) >= abs(int(gaps_N.sum()))
+    return min(1.0, float(sums[far].sum()))
+
+
+def holm(p_M: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Holm's corrected p values, in the given order, (M,)."""
+    order = np.argsort(p_M, kind="stable")
+    corrected = np.maximum.accumulate(p_M[order] * np.arange(len(p_M), 0, -1))
+    result = np.empty(len(p_M))
+    result[order] = np.minimum(corrected, 1.0)
+    return result
+
+
+def _rank_table(entries: Sequence[Entry]) -> list[Ranked]:
+    ordered = sorted(entries, key=_order)
+    clear = clear_differences(ordered)
+    places: list[int] = []
+    for row in range(len(ordered)):
+        holders = [above for above in range(row) if places[above] == places[row - 1]]
+        opens = row == 0 or any(clear[above, row] for above in holders)
+        places.append(row + 1 if opens else places[row - 1])
+    shared = Counter(places)
+    return [Ranked(place, entry, shared[place] > 1) for place, entry in zip(places, ordered, strict=True)]
+
+
+def _order(entry: Entry) -> tuple[Any, ...]:
+    trained = (entry["training"] or {}).get("trained_parameters") or 0
+    return -entry["score"]["success"], trained, entry["name"], json.dumps(entry["sampling"], sort_keys=True)

@@ -1,0 +1,223 @@
+"""`python -m evals.leaderboard.references`: makes the entries that come with Keystone.
+
+On every panel of `configs/panel/` whose data is here, and on the panels that the committed studies drew: the random
+player, the expert and the oracle of the world, the base policy, and the deltas of the runs that are kept in
+`evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best one, LoRA and all parameters
+from the cells of the studies, whose weights are not kept. A cell of which a kept run has the same arm and seed is left
+out. What cannot be played here is named with its reason. Entries that are there are kept, unless `again=true`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agents.starts import WARM, locate
+from envs import presets
+from envs.command import run_command
+from envs.config import load
+from envs.config_schema import key
+from envs.errors import InputError, unknown
+from envs.installation import REPOSITORY
+from envs.registry import env_class
+from evals.folder import Folder
+from evals.leaderboard import adding, committed, from_study, scoring, sources
+from evals.leaderboard.adding import AddConfig
+from evals.leaderboard.entries import algorithm_label, trained_name
+from evals.panels import read as read_panel
+
+RUNS = committed.FOLDER / "runs"
+STUDIES = REPOSITORY / "evals" / "results" / "studies"
+PLAYERS = ("random", "expert", "oracle")
+# The base of each world's references; a study's own start stands in its folder.
+BASES = {"alfworld": "tiny"}
+# The lines that made the studies' cells, as in the README.
+SWEEPS = {
+    "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all lora= seeds=0,1,2,3,4 "
+    "panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=PATH budget=0.15",
+    "math-grpo": "python -m training.sweep env=math model=warm algorithm=grpo layers=all seeds=0,1,2 "
+    "rates=evals/results/rates/math-grpo budget=0.15",
+}
+
+
+@dataclass(frozen=True)
+class ReferencesConfig:
+    """Keys of `evals.leaderboard.references`."""
+
+    panels: tuple[str, ...] = key((), "the panels to do, such as [alfworld_valid_seen]; empty does all")
+    data: tuple[str, ...] = key((), "where the data of worlds or panels is, such as [alfworld:PATH]")
+    out: str = key(str(committed.FOLDER.relative_to(REPOSITORY)), "the folder of the entries")
+    again: bool = key(False, "whether entries that are there are made again")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A panel to score references on.
+
+    Attributes:
+        name: its name.
+        env: its world.
+        words: arguments that choose world and panel.
+        base: the base policy.
+        base_name: what its entry is called; empty for the policy's own name.
+    """
+
+    name: str
+    env: str
+    words: tuple[str, ...]
+    base: str
+    base_name: str = ""
+
+
+def main(config: ReferencesConfig) -> int:
+    """Runs the command."""
+    if Path.cwd() != REPOSITORY:
+        raise InputError(f"entries name files from the repository's folder: call this in {REPOSITORY}.")
+    places = list(_places(config))
+    for name in config.panels:
+        if name not in {place.name for place in places}:
+            raise unknown("panel", name, {place.name for place in places})
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    skipped = []
+    for place in places:
+        if not config.panels or place.name in config.panels:
+            skipped += _score_all(place, out, config.again)
+    for entry in _of_studies():
+        if not config.panels or entry["panel"]["name"] in config.panels:
+            _write(out, entry)
+    print(f"{out}: {len(committed.entries(out))} entries")
+    for line in skipped:
+        print(f"not made: {line}")
+    return 0
+
+
+def _places(config: ReferencesConfig) -> Iterator[Place]:
+    """The fixed panels, and those that studies drew."""
+    data = dict(word.partition(":")[::2] for word in config.data)
+    for name in presets.names("panel"):
+        rule = read_panel(name)
+        env = rule.env
+        chosen = [f"env={env}", f"panel={name}"]
+        if (place := data.get(name, data.get(env))) and "data" not in rule.options:
+            chosen.append(f"env.data={place}")
+        if "split" in rule.options:
+            chosen.append(f"split={rule.options['split']}")
+        base = BASES.get(env, WARM)
+        yield Place(name, env, (*chosen, *sources.preset_words(base, env)), base)
+    for study in sorted(STUDIES.iterdir()):
+        content = presets.read_yaml(study / from_study.CONFIG)
+        panels = Folder(study).read_json("study.json")["panels"]
+        for name in panels:
+            if name not in presets.names("panel"):
+                env = content["env"]["name"]
+                words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
+                start = study / "start"
+                base = str(start.relative_to(REPOSITORY)) if start.is_dir() else content["model"]["name"]
+                tokens = f"policy.max_reply_tokens={content['model']['max_reply_tokens']}"
+                yield Place(name, env, (*words, tokens), base, f"{content['model']['name']} start")
+
+
+def _score_all(place: Place, out: Path, again: bool) -> list[str]:
+    """Scores the players, the base and the kept runs on a panel. Returns why some were not."""
+    skipped = []
+    try:
+        players = [name for name in PLAYERS if name in env_class(place.env).players]
+    except InputError as error:
+        return [f"{place.name}: {error}"]
+    jobs: list[tuple[str, Sequence[str]]] = [(name, (f"policy={name}",)) for name in players]
+    base = (f"policy={place.base}", "temperatures=[0]", *([f"name={place.base_name}"] if place.base_name else []))
+    jobs.append((f"base {place.base_name or place.base}", base))
+    jobs += [(run.name, (f"source={run}", f"name={_run_name(run)}")) for run in _runs(place.env)]
+    for name, words in jobs:
+        path = out / _file(place.name, name)
+        if path.is_file() and not again:
+            continue
+        try:
+            _write(out, _score(place, words), path)
+        except InputError as error:
+            skipped.append(f"{place.name}, {name}: {error}")
+        except Exception as error:  # another project's world may fail in any way; the others are played
+            skipped.append(f"{place.name}, {name}: {type(error).__name__}: {error}")
+    return skipped
+
+
+def _score(place: Place, words: Sequence[str]) -> dict[str, Any]:
+    """Scores one policy as `add` does."""
+    source = next((Path(word.partition("=")[2]) for word in words if word.startswith("source=")), None)
+    known = sources.read(source) if source else sources.Source(())
+    own = [word for word in place.words if source is None or not word.startswith("env=")]
+    config = load(AddConfig, [*known.words, *words, *own])
+    if config.policy.path == WARM:
+        locate(WARM, config.env, "policy")
+    if config.policy.name in env_class(place.env).players:
+        config = replace(config, temperatures=(0.0,))
+    job = scoring.prepare(config)
+    cards = [sources.card(path) for path in scoring.delta_files(config)]
+    with tempfile.TemporaryDirectory(prefix="keystone-references-") as work:
+        scored = scoring.play(job, Path(work) / "evaluation")
+        if scored is None:
+            raise KeyboardInterrupt
+        return adding.make_entry(config.name, job, scored, cards, known.training)
+
+
+def _runs(env: str) -> list[Path]:
+    """The kept runs of a world, from the repository's folder."""
+    found = [path.parent.relative_to(REPOSITORY) for path in sorted(RUNS.glob("*/summary.json"))]
+    return [path for path in found if _summary(path)["env"] == env]
+
+
+def _run_name(run: Path) -> str:
+    """What a kept run's entry is called: how its layer was asked for, "middle" or "auto", is worth knowing."""
+    summary, asked = _summary(run), str(presets.read_yaml(REPOSITORY / run / "config.yaml")["layer"])
+    target = summary["layer"]["target"]
+    what = "all parameters" if target == "full" else trained_name(target)
+    said = f" ({asked})" if asked.isalpha() and asked != target else ""
+    return f"{what}{said}, {algorithm_label(summary['algorithm'])}, seed {summary['seed']}"
+
+
+def _summary(run: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads((REPOSITORY / run / "summary.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _of_studies() -> Iterator[dict[str, Any]]:
+    """Entries from cells, but for those whose arm and seed a kept run has."""
+    for study in sorted(STUDIES.iterdir()):
+        facts = Folder(study).read_json(from_study.FACTS)
+        kept = {
+            (summary["layer"]["target"], summary["seed"], summary["algorithm"])
+            for summary in map(_summary, _runs(facts["env"]))
+            if summary["model"] == facts["model"]
+        }
+        for entry in from_study.entries(study, SWEEPS[study.name]):
+            target = "full" if entry["kind"] == "full" else entry["layer"]
+            if (target, entry["sampling"]["seeds"][0], entry["algorithm"]) not in kept:
+                yield entry
+
+
+def _write(out: Path, entry: Mapping[str, Any], path: Path | None = None) -> None:
+    target = path or out / _file(entry["panel"]["name"], entry["name"])
+    Folder(target.parent).write_text(target.name, json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def _file(panel: str, name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "_", f"{panel} {Path(name).name}".lower()).strip("_")
+    return f"{words}.json"
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            "python -m evals.leaderboard.references",
+            ReferencesConfig,
+            main,
+            description="Makes the leaderboard's entries that come with Keystone: players, bases, kept runs, studies.",
+        )
+    )

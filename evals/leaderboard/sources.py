@@ -1,0 +1,263 @@
+"""Reading what is handed in: a training run's folder, an evaluation's folder, or a delta file alone.
+
+Whatever it is, it is turned into arguments of `evals.run`, in front of those that the user typed, and into what the new
+score is held against: hashes of panel, base and delta. Nothing that is handed in is taken on trust but for what
+training cost, which no evaluation can measure again.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agents.deltas import FORMAT
+from agents.models import ModelConfig
+from envs import presets
+from envs.errors import InputError
+from envs.registry import config_class
+from evals.folder import Folder
+
+CONFIG, SUMMARY, STATE, DELTA, SCORE = "config.yaml", "summary.json", "state.json", "delta.safetensors", "score.json"
+# Chosen by the evaluation: the split by the panel.
+_NOT_TAKEN = ("name", "split")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was handed in.
+
+    Attributes:
+        words: arguments that score it.
+        panel: the panel that it was scored on before, as summaries record it; empty if it is not known.
+        panel_words: arguments that draw that panel again where it is none of `configs/panel/`.
+        base_sha256: hash of the base weights that it names, or None.
+        delta_sha256: hash of the delta's tensors that it names, or None.
+        success: what it scored before, or None.
+        training: what its training took, as entries have it, or None.
+    """
+
+    words: tuple[str, ...]
+    panel: Mapping[str, Any] = field(default_factory=dict)
+    panel_words: tuple[str, ...] = ()
+    base_sha256: str | None = None
+    delta_sha256: str | None = None
+    success: float | None = None
+    training: Mapping[str, Any] | None = None
+
+
+def read(path: Path) -> Source:
+    """Reads a run, an evaluation or a delta.
+
+    Args:
+        path: a training run's folder or the delta in it, an evaluation's folder, or a delta file.
+
+    Raises:
+        InputError: it is none of these, or not whole.
+    """
+    if path.name == DELTA and path.is_file() and (path.parent / SUMMARY).is_file():
+        path = path.parent
+    if path.is_file():
+        return _of_delta(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder. Give a run's folder, or a delta file.")
+    if (path / SCORE).is_file():
+        return _of_evaluation(path)
+    if (path / SUMMARY).is_file():
+        return _of_run(path)
+    if (path / STATE).is_file():
+        raise InputError(f"{path} is a run that has not ended. Go on with it: python -m training.run resume={path}")
+    raise InputError(f"{path} holds neither a run ({SUMMARY}) nor an evaluation ({SCORE}).")
+
+
+def card(path: Path) -> Mapping[str, Any]:
+    """What a delta file says about itself, read from its header alone.
+
+    Raises:
+        InputError: it is no delta file.
+    """
+    found = _header(path).get("__metadata__", {}).get(FORMAT)
+    if found is None:
+        raise InputError(f"{path} is a safetensors file, but not a delta ({FORMAT}).")
+    try:
+        content: Mapping[str, Any] = json.loads(found)
+        return {name: content[name] for name in ("base_sha256", "tensors_sha256", "target", "details")}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a readable delta file ({error}).") from None
+
+
+def elements(path: Path) -> int:
+    """Number of values in a safetensors file, read from its header alone.
+
+    Raises:
+        InputError: it is none.
+    """
+    total = 0
+    for name, tensor in _header(path).items():
+        if name != "__metadata__":
+            size = 1
+            for length in tensor["shape"]:
+                size *= length
+            total += size
+    return total
+
+
+def preset_words(policy: str, env: str) -> list[str]:
+    """The options of a world that belong to a policy's preset, such as the turns that `tiny` was made for."""
+    content = presets.read("model", policy) if policy in presets.names("model") else {}
+    known = {option.name for option in fields(config_class(env))} if content else set()
+    return _options("env", content.get("env", {}), known)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("its header is cut off")
+            content = json.loads(file.read(length))
+    except (OSError, ValueError, struct.error) as error:
+        raise InputError(f"{path} is not a safetensors file ({error}).") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a safetensors file.")
+    return content
+
+
+def _of_delta(path: Path) -> Source:
+    said = card(path)
+    details = said["details"]
+    env, model = details.get("env"), details.get("model")
+    words = [*([f"env={env}"] if env else []), *([f"policy={model}"] if model else [])]
+    if env and model:
+        words += preset_words(model, env)
+    training = _nothing_known() | {"trained_parameters": elements(path), "delta_bytes": path.stat().st_size}
+    training |= {"iterations": details.get("iterations"), "sync_bytes": _tensor_bytes(path)}
+    return Source(
+        words=(*words, f"delta={path}", "temperatures=[0]"),
+        base_sha256=said["base_sha256"],
+        delta_sha256=said["tensors_sha256"],
+        training=training,
+    )
+
+
+def _of_run(path: Path) -> Source:
+    folder = Folder(path)
+    summary = _json(folder, SUMMARY)
+    config = presets.read_yaml(path / CONFIG)
+    if not (path / DELTA).is_file():
+        raise InputError(f"{path} has no {DELTA}, the weights that it trained.")
+    try:
+        layer, panel = summary["arms"]["layer"], summary["panel"]
+        drawn = (f"tasks={panel['tasks']}", "panel=")
+        words = [
+            f"env={config['env']['name']}",
+            *_options("env", config["env"], {option.name for option in fields(config_class(config["env"]["name"]))}),
+            *_policy_words(config["model"]),
+            f"delta={path / DELTA}",
+            f"seed={summary['seed']}",
+            f"temperatures=[{layer['temperature']:g}]",
+        ]
+        known = _json(folder, STATE) if (path / STATE).is_file() else {}
+        return Source(
+            words=tuple(words),
+            panel=panel,
+            panel_words=drawn,
+            base_sha256=known.get("inputs", {}).get("base"),
+            delta_sha256=known.get("layer", {}).get("delta"),
+            success=layer["success"],
+            training=_training(summary, path / DELTA),
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a whole run: {SUMMARY} or {CONFIG} lacks {error}.") from None
+
+
+def _of_evaluation(path: Path) -> Source:
+    score = _json(Folder(path), SCORE)
+    if not score.get("finished"):
+        raise InputError(f"{path} is an evaluation that has not ended. The command that began it goes on with it.")
+    temperatures = score["temperatures"]
+    chosen = 0.0 if 0.0 in temperatures else temperatures[0]
+    (found,) = (each for each in score["scores"] if each["temperature"] == chosen)
+    words = [f"config={path / CONFIG}", *([] if chosen is None else [f"temperatures=[{chosen:g}]"])]
+    delta = score.get("delta_sha256")
+    return Source(
+        words=tuple(words),
+        panel=score["panel"],
+        panel_words=("panel=",),
+        base_sha256=score.get("base_sha256"),
+        delta_sha256=delta if isinstance(delta, str) else None,
+        success=found["success"],
+    )
+
+
+def _json(folder: Folder, name: str) -> dict[str, Any]:
+    try:
+        content = folder.read_json(name)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{folder / name} is not JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{folder / name} does not hold what a run writes.")
+    return content
+
+
+def _policy_words(model: Mapping[str, Any]) -> list[str]:
+    """The policy as `policy=` takes it, so that one the user types replaces it, and how it is asked."""
+    name, path = model["name"], model["path"]
+    is_preset = name in presets.names("model") and presets.read("model", name).get("model", {}).get("path") == path
+    known = {option.name for option in fields(ModelConfig)} - {"path"}
+    return [f"policy={name if is_preset else path}", *_options("policy", model, known)]
+
+
+def _options(section: str, values: Mapping[str, Any], known: set[str]) -> list[str]:
+    taken = {name: value for name, value in values.items() if name in known and name not in _NOT_TAKEN}
+    return [f"{section}.{name}={_written(value)}" for name, value in taken.items()]
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - whatever YAML holds
+    """Writes a value as a command line takes it: text as it stands, anything else as YAML on one line."""
+    return (
+        value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=10**6).split("\n")[0]
+    )
+
+
+def _nothing_known() -> dict[str, Any]:
+    names = (
+        *("trained_parameters", "total_parameters", "iterations", "sampled_tokens", "update_seconds", "update_ratio"),
+        *("peak_bytes", "peak_ratio", "optimizer_bytes", "delta_bytes", "sync_bytes"),
+    )
+    return dict.fromkeys(names)
+
+
+def _training(summary: Mapping[str, Any], delta: Path) -> dict[str, Any]:
+    """What a run's training took. Ratios are against the full-parameter arm of the same run."""
+    arms, cost = summary["arms"], summary["cost"]
+    layer, own, full = arms["layer"], cost["layer"], cost.get("full")
+    ratio = own["peak_bytes"] / full["peak_bytes"] if full and full["peak_bytes"] and own["peak_bytes"] else None
+    everything = 1.0 if summary["layer"].get("target") == "full" else None
+    measured, floor = cost["update_ratio"], cost.get("update_floor") or 0.0
+    # Less than computing allows is no measurement: something else kept the machine busy while the full arm trained.
+    update = measured if measured is not None and measured >= floor else everything
+    return _nothing_known() | {
+        "trained_parameters": layer["trained_parameters"],
+        "total_parameters": arms["full"]["trained_parameters"] if "full" in arms else None,
+        "iterations": layer["iterations"],
+        "sampled_tokens": layer["sampled_tokens"],
+        "update_seconds": own["update_seconds"],
+        "update_ratio": update,
+        "peak_bytes": own["peak_bytes"] or None,
+        "peak_ratio": ratio if ratio is not None else everything,
+        "optimizer_bytes": own["optimizer_bytes"],
+        "sync_bytes": own["sync_bytes"],
+        "delta_bytes": delta.stat().st_size,
+    }
+
+
+def _tensor_bytes(path: Path) -> int:
+    """Bytes of a delta's tensors: what a sampler must be sent after an update."""
+    ends = [tensor["data_offsets"][1] for name, tensor in _header(path).items() if name != "__metadata__"]
+    return int(max(ends, default=0))
