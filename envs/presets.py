@@ -6,6 +6,7 @@ reads `configs/env/alfworld.yaml`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
             raise InputError(f"the configuration file {str(path)!r} has an alias (*name); write its value out.")
         content = yaml.safe_load(text)
+        # Halves of surrogate pairs, which "\ud800" gives, could be written nowhere.
+        json.dumps(content, ensure_ascii=False, default=str).encode("utf-8")
     except yaml.YAMLError as error:
         where = shortened(" ".join(str(error).split()), 300)
         raise InputError(f"the configuration file {str(path)!r} is not valid YAML: {where}") from None
-    except (RecursionError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         said = shortened(str(error))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.types import Episode, Policy
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.files import understood
 from envs.pool import Counts, counts_of
 from envs.screen import Screen
@@ -85,7 +85,8 @@ class EvaluationFolder(Folder):
         for name, value in here.items():
             if there.get(name) != value:
                 raise InputError(
-                    f"out={path} holds another evaluation: its {name} is {there.get(name)}, here it is {value}. "
+                    f"out={path} holds another evaluation: its {name} is {shortened(str(there.get(name)))}, here it is "
+                    f"{shortened(str(value))}. "
                     "Choose another folder."
                 )
         return folder

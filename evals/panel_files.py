@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs import presets
-from envs.errors import InputError, unknown
+from envs.errors import InputError, shortened, unknown
 
 ALL = "all"
 NOT_PINNED = "not yet pinned"
@@ -109,7 +109,9 @@ def _check(name: str, content: dict[str, Any]) -> None:
     )
     for given, allowed, valid in checks:
         if not valid:
-            raise InputError(f"configs/panel/{name}.yaml: {given} must be {allowed}, got {content.get(given)!r}.")
+            raise InputError(
+                f"configs/panel/{name}.yaml: {given} must be {allowed}, got {shortened(repr(content.get(given)))}."
+            )
 
 
 def _is_whole(value: object) -> bool:

@@ -33,7 +33,7 @@ from typing import Any
 
 from agents.draws import stream_seed
 from envs import registry
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.registry import config_class, options_of
 from envs.types import TextEnv
 from evals import panel_records
@@ -101,7 +101,7 @@ class FixedPanel(Rule):
             InputError: it is of another one.
         """
         if env != self.env:
-            raise InputError(f"panel={self.name} is a panel of env={self.env}, not of env={env}.")
+            raise InputError(f"panel={self.name} is a panel of env={shortened(self.env)}, not of env={env}.")
 
     def options_with(self, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Puts the panel's options and a command's together.

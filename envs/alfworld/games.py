@@ -144,7 +144,8 @@ def _scan(folder: Path, split: str) -> GameIndex | None:
     found = _load(stored, listing)
     if found is None:
         found = _read_all(place, list(listing))
-        write_aside(stored, json.dumps({"names": found[0], "sha256": found[1]}).encode())
+        content = {"names": found[0], "sha256": found[1], "checksum": _checksum(*found)}
+        write_aside(stored, json.dumps(content).encode())
     names, digest = found
     stamps = tuple(listing[name] for name in names)
     return GameIndex(place.parent, split, tuple(names), digest, stamps) if names else None
@@ -183,11 +184,15 @@ def _read_all(place: Path, names: list[str]) -> tuple[list[str], str]:
     return kept, digest.hexdigest()
 
 
+def _checksum(names: list[str], digest: str) -> str:
+    return hashlib.sha256(json.dumps([names, digest]).encode()).hexdigest()
+
+
 def _load(stored: Path, listing: Container[str]) -> tuple[list[str], str] | None:
     try:
         data = json.loads(stored.read_text(encoding="utf-8"))
         names, digest = data["names"], data["sha256"]
-        usable = isinstance(digest, str) and all(name in listing for name in names)
+        usable = data["checksum"] == _checksum(names, digest) and all(name in listing for name in names)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return (names, digest) if usable else None

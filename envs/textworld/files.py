@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
-import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 from envs.cache import cache_folder
 from envs.errors import InputError, shortened
+from envs.files import parse_json, read_text
 from envs.textworld.families import MadeTask
 from envs.textworld.library import library
 from envs.textworld.making import compile_story, make_game
@@ -101,10 +101,9 @@ def load_facts(path: Path) -> Any:  # noqa: ANN401 - the library's own type
         InputError: it is not the content of such a file.
     """
     textworld = library()
+    text = read_text(path, "game file", _MOST_BYTES)
     try:
-        return textworld.Game.deserialize(json.loads(read_bytes(path)))
-    except InputError:
-        raise
+        return textworld.Game.deserialize(parse_json(text, "it"))
     # The library's parsers raise errors of many kinds over a file that is not what it should be.
     except Exception as error:
         said = shortened(" ".join(str(error).split()), 100)

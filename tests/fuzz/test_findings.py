@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -49,11 +50,14 @@ def refused(tmp_path: Path):
         ("configuration", "config.yaml", "seed: 0", f"seed: {DEEP}", "holds what cannot be read"),
         ("configuration", "config.yaml", "seed: 0", "seed: &a [*a]", "has an alias"),
         ("configuration", "config.yaml", "layer: auto", "layer: ${oc.env:HOME}", "layer must be text, got"),
+        ("configuration", "config.yaml", "layer: auto", 'layer: "\\ud800"', "holds what cannot be read"),
+        ("panel", "alfworld_valid_seen.yaml", "env: alfworld", 'env: "\\ud800"', "holds what cannot be read"),
         ("run folder", "summary.json", '"seed": 0', f'"seed": {HALF}', "is not valid JSON"),
         ("run folder", "summary.json", '"success": 0.33', '"success": null', "is not a finished run"),
         ("run folder", "metrics.jsonl", '"arm"', '"legs"', "is not a finished run"),
         ("run folder to resume", "metrics.jsonl", '"iteration"', '"x"', "is not a file of rows"),
         ("evaluation folder", "score.json", '{"seconds": 1.0}', "[]", "is not that of an evaluation"),
+        ("evaluation folder", "score.json", '"alfworld"', json.dumps([[]] * 20000), "holds another evaluation"),
         ("evaluation folder", "episodes.jsonl", '"stop": "won"', '"stop": "gone"', "is not a file of episodes"),
         ("evaluation folder", "episodes.jsonl", '"temperature"', "temperature", "line 1, is broken"),
         ("study", "facts.json", '"blocks": 3', '"blocks": {}', "is not a study"),
@@ -79,6 +83,22 @@ def test_more_ways_to_choose_than_can_be_listed(refused):
     old = json.dumps({"color": [{"value": "red", "image": None}, {"value": "dark/blue", "image": None}]})
     said = refused("webshop catalogue", "items_shuffle_1000.json", old, json.dumps(options))
     assert "can be chosen in 1e+15 ways" in said
+
+
+def test_a_cache_that_lost_its_games(tmp_path: Path):
+    """What is kept of a folder is believed only if it is whole; else the folder is read again."""
+    (reader,) = [one for one in READERS if one.name == "alfworld cache"]
+    trial = Trial(reader, tmp_path)
+    (name,) = [one for one in trial.names if one.startswith("cache/alfworld/games-")]
+    kept = json.loads(trial.valid[name])
+    assert kept["names"]
+    assert trial.read({name: json.dumps(kept | {"names": []}).encode()}) == ""
+    assert trial.read({name: json.dumps(kept | {"names": kept["names"] * 2}).encode()}) == ""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("textworld") is None, reason="TextWorld is not installed")
+def test_half_a_character_in_a_game_of_textworld(refused):
+    assert "is not valid JSON" in refused("textworld game", "game.json", None, f'{{"version": {HALF}}}')
 
 
 def test_only_the_last_line_may_be_cut(tmp_path: Path):

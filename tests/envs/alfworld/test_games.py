@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def test_the_scan_is_kept_and_renewed_when_a_file_changes(release: Path, own_cac
     kept = list(own_cache.glob("alfworld/games-*"))
     assert len(kept) == 1
     stored = json.loads(kept[0].read_text())
-    kept[0].write_text(json.dumps({**stored, "sha256": "from the cache"}))
+    told = {**stored, "sha256": "from the cache"}
+    checksum = hashlib.sha256(json.dumps([told["names"], told["sha256"]]).encode()).hexdigest()
+    kept[0].write_text(json.dumps({**told, "checksum": checksum}))
     forget()
     second = find_games(str(release), "valid_seen")
     assert second is not None
