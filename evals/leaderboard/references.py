@@ -111,7 +111,7 @@ def _places(config: ReferencesConfig) -> Iterator[Place]:
             chosen.append(f"split={rule.options['split']}")
         base = BASES.get(env, WARM)
         yield Place(name, env, (*chosen, *sources.preset_words(base, env)), base)
-    for study in sorted(STUDIES.iterdir()):
+    for study in sorted(path for path in STUDIES.iterdir() if any(path.glob("cells/*.json"))):
         content = presets.read_yaml(study / from_study.CONFIG)
         panels = Folder(study).read_json("study.json")["panels"]
         for name in panels:
@@ -189,7 +189,7 @@ def _summary(run: Path) -> Mapping[str, Any]:
 
 def _of_studies() -> Iterator[dict[str, Any]]:
     """Entries from cells, but for those whose arm and seed a kept run has."""
-    for study in sorted(STUDIES.iterdir()):
+    for study in sorted(path for path in STUDIES.iterdir() if any(path.glob("cells/*.json"))):
         facts = Folder(study).read_json(from_study.FACTS)
         kept = {
             (summary["layer"]["target"], summary["seed"], summary["algorithm"])

@@ -104,7 +104,7 @@ def test_entries_are_shown_and_never_run(page: Page, tmp_path: Path):
         page.open(index, view)
         untouched(page)
     page.open(index)
-    assert page.texts("tbody th a") == [visible(text[:2000]) for text in HOSTILE]
+    assert sorted(page.texts("tbody th a")) == sorted(visible(text[:2000]) for text in HOSTILE)
     page.find("#board-filters input").send_keys("window.ran = 1")
     assert page.texts("tbody th a") == [visible(MARKUP)]
 

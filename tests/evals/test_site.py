@@ -114,6 +114,6 @@ def test_comparisons_claim_no_more_than_their_interval():
 
 
 def test_entries_of_a_committee_and_of_unknown_costs(entries: list[dict[str, Any]], tmp_path: Path):
-    committee = entries[1] | {"name": "three", "delta_sha256": ["a" * 64, "b" * 64], "cost": None, "outcomes": None}
+    committee = entries[1] | {"name": "three", "delta_sha256": ["a" * 64, "b" * 64], "cost": None}
     text = evals.site.build([*entries, json.loads(json.dumps(committee))], {}, tmp_path).read_text(encoding="utf-8")
     assert f"{'a' * 64}, {'b' * 64}" in text
