@@ -3,6 +3,7 @@
 # make test      everything installed, linters and the whole test suite (the ALFWorld extra is built: CMake and a C++ compiler)
 # make test-vllm the tests of sampler=vllm with vLLM's CPU build, in an environment of its own (.venv-vllm)
 # make fuzz      breaks the files that Keystone reads, for MINUTES=30, and prints what it found
+# make chaos     provokes every fault on purpose and prints what is seen and lost (ARGS="kills=100": random kills instead)
 # make audit     known vulnerabilities of the pinned versions, by pip-audit in an environment of its own (.venv-audit)
 # make lint      linters and type checker alone
 
@@ -18,7 +19,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-chec
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-all install-vllm run test test-vllm fuzz audit lint
+.PHONY: help install install-all install-vllm run test test-vllm fuzz chaos audit lint
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -40,6 +41,9 @@ test-vllm: install-vllm
 
 fuzz: install-all
 	$(BIN)/python -m tests.fuzz minutes=$(MINUTES) $(ARGS)
+
+chaos: install-all
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 audit: .venv-audit/.installed
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

@@ -31,7 +31,8 @@ def trainer_killed(training: Training) -> str:
     job.send(signal.SIGKILL)
     assert job.end() == -signal.SIGKILL
     assert not (folder / SUMMARY).exists()
-    return training.finish(folder).line("run folder")
+    training.finish(folder)
+    return "Killed (says the shell); `python -m training.run resume=RUN` goes on"
 
 
 @fault("the last checkpoint's bytes change", "the iterations since the one before, which are played again")

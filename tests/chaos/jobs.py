@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from agents.models import quiet
 from envs.installation import REPOSITORY
 from evals.folder import Folder
 from tests.training.guessing import write_model
@@ -120,6 +121,7 @@ class Training:
 
     def __init__(self, scratch: Path, *words: str, env: str = "tests.training.guessing:Guess") -> None:
         self.scratch = scratch
+        quiet()
         model = scratch / "model"
         if not model.exists():
             write_model(model, BLOCKS)

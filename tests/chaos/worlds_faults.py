@@ -1,10 +1,13 @@
-"""Faults of what plays the worlds: workers, the sandbox, Java."""
+"""Faults of what plays the worlds: workers, the sandbox, Java, vLLM."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,3 +99,14 @@ def java_killed(training: Training) -> str:
         pytest.skip("java is not there: apt-get install default-jre-headless")
     words = ["env=scienceworld_easy", "policy=oracle", "tasks=6", "pool.workers=1"]
     return _unharmed(training, "java", words, "java")
+
+
+@fault("`kill -9` of vLLM's server (`make test-vllm`)", "the iteration under way, which is played again")
+def vllm_server_killed(training: Training) -> str:
+    del training
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed in this environment; make test-vllm has one")
+    words = [sys.executable, "-m", "pytest", "-q", "tests/agents/vllm/test_server.py", "-k", "killed"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return "error: the vLLM server at http://... gave no answer to /v1/completions ..."
