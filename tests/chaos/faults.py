@@ -54,8 +54,11 @@ def two_runs(training: Training) -> str:
     folder = training.scratch / "shared"
     first = training.start(folder)
     first.until(lambda: (folder / STATE).exists(), "the first run is under way")
+    # It holds the folder however long it takes.
+    first.send(signal.SIGSTOP)
     second = training.resume(folder)
-    assert second.end() == 2
+    assert second.end() == 2, second.said()
+    first.send(signal.SIGCONT)
     said = second.line("error")
     assert first.end() == 0, first.said()
     same(training.straight(), folder)

@@ -6,8 +6,10 @@ web server and gRPC, 60 MB. A resumed run says from where on its figures count a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
+from evals.folder import writing
 from training.trackers import Arm
 
 PACKAGE = "tensorboardX"
@@ -15,27 +17,40 @@ FOLDER = "tensorboard"
 
 
 class Tracker:
-    """Writes one arm's event file."""
+    """Writes one arm's event file.
+
+    In this thread: the package's own writer hands events to a thread of its own, and once that has met a full disk, or
+    a clock put back by weeks, whoever hands over the next ones waits for ever.
+    """
 
     def __init__(self, arm: Arm) -> None:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         folder = arm.folder / FOLDER / arm.name.replace(":", "_").replace(" ", "_")
-        # Two files begun within a second have the same name but for the suffix.
-        number = len(list(folder.iterdir())) if folder.is_dir() else 0
-        self._writer = SummaryWriter(
-            str(folder), purge_step=arm.start if arm.again else None, filename_suffix=f".{number:04d}"
-        )
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # Two files begun within a second have the same name but for the suffix.
+            self._writer = EventsWriter(str(folder / "events"), f".{len(list(folder.iterdir())):04d}")
+            if arm.again:
+                began = SessionLog(status=SessionLog.START)
+                self._writer.write_event(Event(wall_time=time.time(), step=arm.start, session_log=began))
+        self._folder = folder
 
     def log(self, iteration: int, values: Mapping[str, float]) -> None:
         """Writes an iteration's figures."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, iteration)
-        self._writer.flush()
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        with writing(self._folder):
+            for name, value in values.items():
+                self._writer.write_event(Event(wall_time=time.time(), step=iteration, summary=scalar(name, value)))
+            self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()
 
 
 def start(arm: Arm) -> Tracker:
