@@ -121,30 +121,31 @@ def disk_nearly_full(training: Training) -> str:
     return job.line("stopped: ")
 
 
-@fault("the folder becomes read-only", REPLAYED)
+@fault("the folder has become read-only", REPLAYED)
 def read_only(training: Training) -> str:
     disk = training.scratch / "protected"
     with small_disk(disk, "64m") as mounted:
         folder = disk / "run"
         job = training.start(folder, "reserve.disk=0")
         job.until(lambda: trained(folder), "the first iteration is written")
-        if mounted:
-            job.send(signal.SIGSTOP)
-            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=False)
-            job.send(signal.SIGCONT)
-        else:
-            for path in (folder, folder / "checkpoints", folder / "checkpoints/layer"):
-                path.chmod(0o500)
-        assert job.end() == 1, job.said()
-        if mounted:
-            subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-        else:
-            for path in (folder, folder / "checkpoints", folder / "checkpoints/layer"):
-                path.chmod(0o700)
+        job.send(signal.SIGKILL)
+        job.end()
+        folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+
+        def protect(how: str, mode: int) -> None:
+            if mounted:
+                subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+            for path in [] if mounted else folders:
+                path.chmod(mode)
+
+        protect("ro", 0o500)
+        refused = training.resume(folder)
+        assert refused.end() == 1, refused.said()
+        protect("rw", 0o700)
         whole(folder)
         resumed = training.resume(folder)
         assert resumed.end() == 0, resumed.said()
-        return job.line("error: ")
+        return refused.line("error: ")
 
 
 @fault("memory runs out (a limit on the address space)", REPLAYED)

@@ -57,7 +57,7 @@ class Job:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                preexec_fn=partial(_limit, limits) if limits else None,
+                preexec_fn=partial(_prepare, limits or {}),
             )
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
@@ -105,7 +105,9 @@ class Job:
         return found[-1].strip()
 
 
-def _limit(limits: dict[int, int]) -> None:
+def _prepare(limits: dict[int, int]) -> None:
+    # A shell's background job ignores Ctrl-C, and so would all below it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, value in limits.items():
         resource.setrlimit(number, (value, value))
 

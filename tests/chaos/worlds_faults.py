@@ -28,7 +28,7 @@ def elsewhere(training: Training) -> Training:
     """The short run with its world in worker processes."""
     scratch = training.scratch / "elsewhere"
     scratch.mkdir(exist_ok=True)
-    return Training(scratch, "pool.workers=2", "pool.step_seconds=5", env=ELSEWHERE)
+    return Training(scratch, "pool.workers=2", "pool.step_seconds=5", "pool.reset_seconds=20", env=ELSEWHERE)
 
 
 def _signalled(training: Training, name: str, number: signal.Signals) -> str:
