@@ -63,7 +63,7 @@ def _chosen(rows: Sequence[Mapping[str, Any]], blocks: int) -> tuple[str, str]:
     panel = next(iter(next(row for row in rows if "panels" in row)["panels"]))
     known = {name: np.mean([wins.mean() for wins in arms[name].wins[panel].values()]) for name in blocks_of(arms)}
     (centre,) = middle(blocks)
-    return max(known, key=lambda name: float(known[name])), str(centre)
+    return max(known, key=lambda name: float(known[name]), default=str(centre)), str(centre)
 
 
 def _total(rows: Sequence[Mapping[str, Any]]) -> int | None:

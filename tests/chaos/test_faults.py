@@ -12,8 +12,8 @@ from tests.chaos.jobs import Training
 from tests.chaos.table import FAULTS
 
 pytestmark = pytest.mark.timeout(1200)
-# All phases of Ctrl-C, and all moments of a kill, are the command's.
-QUICK = sorted(set(FAULTS) - {"ctrl_c_everywhere"})
+# All phases of Ctrl-C, all moments of a kill, and Java, which takes minutes, are the command's.
+QUICK = sorted(set(FAULTS) - {"ctrl_c_everywhere", "java_killed"})
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def java_killed(training: Training) -> str:
     pytest.importorskip("scienceworld")
     if shutil.which("java") is None:
         pytest.skip("java is not there: apt-get install default-jre-headless")
-    words = ["env=scienceworld_easy", "policy=oracle", "tasks=6", "pool.workers=1"]
+    words = ["env=scienceworld_easy", "policy=oracle", "tasks=2", "pool.workers=1"]
     return _unharmed(training, "java", words, "java")
 
 

@@ -18,7 +18,7 @@ from evals.leaderboard.entries import KINDS
 from evals.panels import read
 from evals.studies import read_cells
 
-STUDIES = sorted(path.name for path in references.STUDIES.iterdir() if any(path.glob("cells/*.json")))
+STUDIES = sorted(path.name for path in references.STUDIES.iterdir() if any(path.glob("cells/[0-9]*.json")))
 
 
 def test_every_committed_file_is_an_entry():
