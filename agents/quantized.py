@@ -51,6 +51,17 @@ def settings(frozen: str, kept: Sequence[str], dtype: torch.dtype) -> Any:  # no
     )
 
 
+def keep_layout(model: nn.Module) -> None:
+    """Keeps rounded weights as they were stored.
+
+    On processors with bfloat16 instructions bitsandbytes packs 4-bit weights anew at the first pass without gradients,
+    and a backward pass through them then fails or is another one.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
 def stored_bytes(model: PreTrainedModel, frozen: str, kept: Sequence[str]) -> int:
     """Bytes of a model's weights once they are stored so; it may lie on the meta device."""
     rounded = {

@@ -24,6 +24,7 @@ from agents.dialogue import Dialogue
 from agents.models import locate_model
 from agents.policies.session import TransformersSession
 from agents.prompts import Manner
+from agents.quantized import keep_layout
 from agents.types import EpisodeKey, Format
 from envs.errors import InputError
 from envs.worlds import Players
@@ -159,4 +160,6 @@ def load(
         raise InputError(f"model={path}: its weights lack {len(missing)} tensors, for example {missing[0]}.")
     if quantization is None:
         model.to(device)  # type: ignore[arg-type]
+    else:
+        keep_layout(model)
     return model.eval(), tokenizer

@@ -60,7 +60,7 @@ def test_all_maps_but_the_targets_and_the_heads_are_rounded(folder: Path, frozen
 
 
 @installed
-@pytest.mark.parametrize(("frozen", "like"), [("8bit", 0.999), ("4bit", 0.9)])
+@pytest.mark.parametrize(("frozen", "like"), [("8bit", 0.999), ("4bit", 0.85)])
 def test_gradients_pass_through_rounded_blocks(folder: Path, frozen: str, like: float):
     tokens = torch.randint(0, 400, (2, 12), generator=torch.Generator().manual_seed(0))
     gradients = []

@@ -160,8 +160,11 @@ def memory_exhausted(training: Training) -> str:
         # All that it needed was there already.
         same(training.straight(), folder)
         return job.line("report:")
-    assert code == 1, job.said()
     training.finish(folder)
+    if code == -signal.SIGABRT:
+        # Met in a library written in Rust, which ends the process itself.
+        return job.line("memory allocation of")
+    assert code == 1, job.said()
     return job.line("error: out of memory")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -116,14 +117,21 @@ def test_wandb_keeps_the_run_offline(run: tuple[Path, list[str]]):
         assert found == [(row["iteration"], figures(row)) for row in rows(folder, arm)]
 
 
-def test_trackio_keeps_the_run_on_this_machine(run: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch):
+READ_TRACKIO = """
+import json, sys
+from trackio.sqlite_storage import SQLiteStorage
+print(json.dumps(SQLiteStorage.get_logs("keystone", sys.argv[1])))
+"""
+
+
+def test_trackio_keeps_the_run_on_this_machine(run: tuple[Path, list[str]]):
     needs("trackio")
     folder, _ = run
-    monkeypatch.setenv("TRACKIO_DIR", str(folder.parent / "trackio"))
-    from trackio.sqlite_storage import SQLiteStorage
-
+    # In a process of its own: the package asks for its folder once, when it is imported.
+    where = os.environ | {"TRACKIO_DIR": str(folder.parent / "trackio")}
     for arm in ("layer", "full"):
-        logs = SQLiteStorage.get_logs("keystone", f"{folder.name}-{arm}")
+        command = [sys.executable, "-c", READ_TRACKIO, f"{folder.name}-{arm}"]
+        logs = json.loads(subprocess.run(command, env=where, capture_output=True, check=True).stdout)
         assert [(log["step"], log["success"], log["cost/seconds"]) for log in logs] == [
             (row["iteration"], row["success"], row["cost"]["seconds"]) for row in rows(folder, arm)
         ]

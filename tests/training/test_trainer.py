@@ -29,6 +29,7 @@ from training.arguments import GroupConfig
 from training.batches import micro_batches
 from training.checkpointing import checkpointed
 from training.collect import Estimator, from_episodes
+from training.detectors import WatchConfig
 from training.logprobs import sampled_logprobs
 from training.loss import AGGREGATIONS, LossConfig, policy_loss
 from training.trainer import GroupTrainer, IterationReport
@@ -70,6 +71,8 @@ def trainer(
         "micro_batch_tokens": 120,
         "seed": 3,
         "use_cpu": True,
+        # At such rates updates go too far, and are made all the same.
+        "watch": WatchConfig(kl=0, reference_kl=0, ratio=0),
     }
     args = GroupConfig(**(settings | options))
     sampling = Sampling(args.temperature, 4)

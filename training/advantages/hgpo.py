@@ -25,6 +25,7 @@ from envs.config_schema import check_values, key
 from training.advantages.columns import Columns, codes_within, normalise, read
 
 _EPSILON = 1e-6
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def advantages(turns: Mapping[str, Any], config: Config) -> NDArray[np.float64]:
         items.append(normalise(returns, labels, config.scale, ddof=0))
         lengths.append(length)
     values_KN = np.stack(items)
+    # What the order of a sum leaves of 0 must not count as an advantage.
+    values_KN[np.abs(values_KN) < _ROUNDING] = 0.0
     weights_KN = (np.array(lengths, dtype=np.float64)[:, None] + 1) ** config.alpha * (values_KN != 0)
     return np.asarray((weights_KN * values_KN).sum(0) / (weights_KN.sum(0) + _EPSILON), dtype=np.float64)
 

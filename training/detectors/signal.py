@@ -10,7 +10,7 @@ DAMAGES = False
 
 def wrong(seen: Iteration, config: WatchConfig) -> str:
     """Looks at the share of groups without a signal."""
-    if seen.metrics["zero_groups"] < 1 or seen.metrics["success"] == 1:
+    if seen.metrics.get("zero_groups", 0.0) < 1 or seen.metrics.get("success") == 1:
         return ""
     return f"no group had a learning signal in {config.signal} iterations or more"
 

@@ -98,7 +98,7 @@ def slow_hgpo(table: dict[str, list[Any]], config: hgpo.Config) -> list[float]:
             values = np.array([value(k) for k in mates])
             unit = values.std() + 1e-6 if config.scale == "std" else 1.0
             item = (value(row) - values.mean()) / unit
-            items.append((length, 0.0 if np.ptp(values) == 0 else item))
+            items.append((length, 0.0 if np.ptp(values) == 0 or abs(item) < 1e-9 else item))
         weights = [(length + 1) ** config.alpha for length, item in items if item]
         total = sum((length + 1) ** config.alpha * item for length, item in items if item)
         result.append(total / (sum(weights) + 1e-6))
