@@ -109,6 +109,7 @@ def disk_full(training: Training) -> str:
             subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         resumed = training.resume(folder)
         assert resumed.end() == 0, resumed.said()
+        same(training.straight(), folder, but=CONFIG)
         return job.line("error: cannot write")
 
 
@@ -145,6 +146,7 @@ def read_only(training: Training) -> str:
         whole(folder)
         resumed = training.resume(folder)
         assert resumed.end() == 0, resumed.said()
+        same(training.straight(), folder, but=CONFIG)
         return refused.line("error: ")
 
 
