@@ -87,6 +87,9 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
+    from agents.models import quiet
+
+    quiet()
     from evals.stopping import StoppedError
     from training.prepare import check, load_model, open_run
 
@@ -205,6 +208,9 @@ def _trial(config: SweepConfig) -> dict[str, float]:
     """Plays and learns one iteration of the middle block; extrapolates."""
     import torch
 
+    from agents.models import quiet
+
+    quiet()
     from agents.targets import parse
     from training.arms import train
     from training.prepare import check, load_model, open_run

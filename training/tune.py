@@ -122,6 +122,9 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     import torch
 
     from agents.blocks import find_stack
+    from agents.models import quiet
+
+    quiet()
     from agents.targets import parse
     from evals.stopping import StoppedError
     from training.arms import train
