@@ -26,7 +26,9 @@ from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from evals.viewer import PAGE
+from tests import forked
 from tests.envs.alfworld import tiny
+from tests.forked import Forked
 from tests.training.events import read_events, told
 from tests.training.guessing import write_model
 from tests.training.results import same
@@ -68,6 +70,8 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def call(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    if "PYTHONPATH" not in changes:
+        return forked.run("training.run", *words, env=environment(**changes))
     return subprocess.run(
         command(*words),
         cwd=REPOSITORY,
@@ -268,20 +272,14 @@ def rows_of(folder: Path, arm: str) -> int:
 
 def stop_in(folder: Path, arguments: Sequence[str], arm: str) -> subprocess.CompletedProcess[str]:
     """Starts the command and presses Ctrl-C once an arm's first iteration is done."""
-    process = subprocess.Popen(
-        command(*arguments),
-        cwd=REPOSITORY,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    out, err = folder.with_suffix(".out"), folder.with_suffix(".err")
+    process = Forked("training.run", arguments, out, err, environment())
     deadline = time.monotonic() + 600
     while rows_of(folder, arm) == 0 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=600)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    code = process.wait(600)
+    return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(straight: Path, words: list[str], tmp_path: Path):
