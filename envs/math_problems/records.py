@@ -152,7 +152,7 @@ def _loaded(data: str, subset: str) -> Any:  # noqa: ANN401 - a data set or seve
         import datasets
     except ImportError:
         raise MissingExtraError(
-            "data sets of the Hugging Face hub need the package 'datasets': pip install -e \".[datasets]\""
+            "data sets of the Hugging Face hub need the package 'datasets': pip install 'keystone-rl[datasets]'"
         ) from None
     folder = Path(data).expanduser()
     try:
