@@ -9,6 +9,7 @@ that an interrupted search goes on where it was.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key
 from envs.errors import ExhaustedError, InputError
+from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
 from training.executors import run_cells
@@ -61,15 +63,23 @@ def cells_of(config: TuneConfig) -> list[Cell]:
     Raises:
         InputError: a rate or a seed is not a number.
     """
-    try:
-        rates = [float(rate) for rate in config.rates.split(",")]
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-    except ValueError as error:
-        raise InputError(f"rates= and seeds= are numbers separated by commas ({error}).") from None
+    rates, seeds = _rates(config.rates), read_seeds(config.seeds)
+    if not seeds:
+        raise InputError("seeds= names no seed; a search takes some, such as seeds=0,1.")
     return [
         Cell(target.strip(), rate, seed)
         for seed, target, rate in itertools.product(seeds, config.targets.split(","), rates)
     ]
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        rates = [float(rate) for rate in text.split(",")]
+    except ValueError:
+        rates = []
+    if not all(math.isfinite(rate) and rate > 0 for rate in rates) or not rates:
+        raise InputError(f"rates must be numbers above 0 with commas between them, as 3e-4,1e-3, got {text!r}.")
+    return rates
 
 
 def main(config: TuneConfig) -> int:
