@@ -21,7 +21,6 @@ from envs.verifiers.math_answer import verify
 from envs.verifiers.math_answer.extraction import final_answer
 
 QUESTION_FIELDS = ("question", "problem", "prompt")
-ANSWER_FIELDS = ("answer", "solution")
 _FAMILY_FIELDS = ("type", "subject")
 _CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 _UNREACHABLE = (
