@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from envs.installation import PACKAGES, REPOSITORY
+from tests.calling import call
 
 RUN = "evals/results/leaderboard/runs/alfworld-layer3-seed0"
 
@@ -30,11 +31,6 @@ def _main_part(file: Path) -> str:
 
 
 COMMANDS = commands()
-
-
-def call(command: str, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", command, *words]
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
 
 
 def refused_at_once(command: str, *words: str) -> str:

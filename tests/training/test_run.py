@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from evals.viewer import PAGE
+from tests import calling
+from tests.calling import command, environment, offline
 from tests.envs.alfworld import tiny
 from tests.training.events import read_events, told
 from tests.training.guessing import write_model
@@ -41,49 +44,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 BLOCKS = 8
 ITERATIONS = 4
-# Every attempt to reach another machine is written down and refused. Libraries may not be told that this is a test.
-NO_NETWORK = """
-import os, socket
-def refuse(*arguments, **options):
-    with open(os.environ["ATTEMPTS"], "a") as file:
-        file.write(repr(arguments) + "\\n")
-    raise OSError("no network here")
-class Socket(socket.socket):
-    connect = connect_ex = sendto = refuse
-socket.socket = Socket
-socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
-"""
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "training.run", *words]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """The environment of a user at home: nothing says that this is a test."""
-    hidden = {"CI", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "ALFWORLD_DATA"}
-    return (
-        {name: value for name, value in os.environ.items() if name not in hidden} | {"OMP_NUM_THREADS": "1"} | changes
-    )
-
-
-def call(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words),
-        cwd=REPOSITORY,
-        env=environment(**changes),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
-def offline(folder: Path) -> dict[str, str]:
-    """Environment variables under which Python starts with `NO_NETWORK`."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    return {"PYTHONPATH": str(folder), "ATTEMPTS": str(folder / "attempts")}
+call = partial(calling.call, "training.run")
 
 
 @pytest.fixture(scope="session")
@@ -269,7 +230,7 @@ def rows_of(folder: Path, arm: str) -> int:
 def stop_in(folder: Path, arguments: Sequence[str], arm: str) -> subprocess.CompletedProcess[str]:
     """Starts the command and presses Ctrl-C once an arm's first iteration is done."""
     process = subprocess.Popen(
-        command(*arguments),
+        command("training.run", *arguments),
         cwd=REPOSITORY,
         env=environment(),
         stdout=subprocess.PIPE,
