@@ -21,7 +21,7 @@ from agents.models import locate_model
 from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs import presets
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError
 from envs.files import check_empty
 
@@ -46,7 +46,7 @@ class DeltaConfig:
 
 def main(config: DeltaConfig) -> int:
     """Runs the command."""
-    paths = [Path(part.strip()) for part in config.delta.split(",") if part.strip()]
+    paths = [Path(part) for part in listed(config.delta)]
     if not paths:
         raise InputError("delta= is needed: the file that a run wrote, for example RUN/delta.safetensors.")
     wanted = {"show": 1, "merged": 1, "lora": 1, "diff": 2}.get(config.make)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError, unknown
 from evals.sampling import read_seeds
 from training import selectors
@@ -55,7 +55,7 @@ class PlantedConfig(RunConfig):
 
 def main(config: PlantedConfig) -> int:
     """Runs the command."""
-    names = [name.strip() for name in config.selectors.split(",") if name.strip()]
+    names = listed(config.selectors)
     for name in names:
         if name not in selectors.names():
             raise unknown("selector", name, selectors.names())

@@ -27,6 +27,7 @@ from agents.starts import MADE, WARM, is_made, locate, start_folder
 from agents.targets import INSTALL_PEFT, is_peft_installed, middle
 from envs.command import run_command
 from envs.config import load, save
+from envs.config_schema import listed
 from envs.errors import InputError
 from envs.files import understood
 from evals import study
@@ -143,7 +144,7 @@ def cells_of(config: SweepConfig) -> list[Cell]:
         InputError: a key names no seed, block or selector.
     """
     if not (seeds := read_seeds(config.seeds)):
-        raise InputError("seeds= names no seed; a study takes some, such as seeds=0,1,2.")
+        raise InputError("seeds= is empty; a study takes some, such as seeds=0,1,2.")
     model_path = locate(config.model.path, config.env)
     num_blocks = block_count(model_path)
     target = check_layer(f"0-{num_blocks - 1}" if config.layers.strip() == "all" else config.layers, model_path)
@@ -180,7 +181,7 @@ def _selectors(config: SweepConfig) -> list[str]:
     names = [name for name in selectors.names() if name != "random"]
     if given == "all":
         return names
-    asked = [] if given in ("", "none") else [name.strip() for name in given.split(",")]
+    asked = [] if given in ("", "none") else listed(given)
     for name in asked:
         selectors.find(name)
     return asked

@@ -21,7 +21,7 @@ from typing import Any
 from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import ExhaustedError, InputError
 from evals.sampling import read_seeds
 from training import selectors
@@ -63,13 +63,11 @@ def cells_of(config: TuneConfig) -> list[Cell]:
     Raises:
         InputError: a rate or a seed is not a number.
     """
-    rates, seeds = _rates(config.rates), read_seeds(config.seeds)
-    if not seeds:
-        raise InputError("seeds= names no seed; a search takes some, such as seeds=0,1.")
-    return [
-        Cell(target.strip(), rate, seed)
-        for seed, target, rate in itertools.product(seeds, config.targets.split(","), rates)
-    ]
+    rates, seeds, targets = _rates(config.rates), read_seeds(config.seeds), listed(config.targets)
+    for name, found, example in (("seeds", seeds, "0,1"), ("targets", targets, "middle,full")):
+        if not found:
+            raise InputError(f"{name}= is empty; a search takes some, such as {name}={example}.")
+    return [Cell(target, rate, seed) for seed, target, rate in itertools.product(seeds, targets, rates)]
 
 
 def _rates(text: str) -> list[float]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from agents.models import quiet
 from agents.starts import is_made, start_folder, warmstart_command, written
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError, unknown
 from envs.files import check_empty
 from envs.pool import Pool, PoolConfig, place
@@ -150,7 +150,7 @@ def players_of(config: WarmstartConfig) -> tuple[str, ...]:
     with closing(make_from(config.env)) as world:
         players = world.players
     if config.player:
-        given = tuple(name.strip() for name in config.player.split(","))
+        given = tuple(listed(config.player))
         for name in given:
             if name not in players:
                 raise unknown("player", name, players)
