@@ -86,16 +86,29 @@ def save(
     return card
 
 
+def check_file(path: Path) -> None:
+    """Makes sure that a delta file is there, without reading it.
+
+    Raises:
+        InputError: no such file, or a folder; names the delta in it, if it is a run's.
+    """
+    if path.is_dir():
+        inside = path / "delta.safetensors"
+        meant = f"the run's delta is delta={inside}" if inside.is_file() else "a delta is one file"
+        raise InputError(f"delta={path} is a folder; {meant}.")
+    if not path.is_file():
+        raise InputError(f"delta={path}: no such file.")
+
+
 def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
     """Reads a delta and checks its own checksum.
 
     Raises:
-        InputError: no such file, no delta, a cut file, or tensors that do not match the checksum.
+        InputError: no such file, a folder, no delta, a cut file, or tensors that do not match the checksum.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise InputError(f"delta={path}: no such file.")
+    check_file(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

@@ -17,6 +17,7 @@ from torch import nn
 from agents import deltas
 from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs.errors import InputError
+from envs.files import check_empty
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,7 +47,7 @@ def save_merged(
     Raises:
         InputError: the folder exists and is not empty.
     """
-    _check_empty(out)
+    check_empty(out)
     originals = deltas.apply(model, tensors)
     try:
         model.save_pretrained(out)
@@ -77,7 +78,7 @@ def save_lora(
         raise InputError(f"rank={rank} must be 1 or more.")
     if not is_peft_installed():
         raise InputError(f"a LoRA adapter needs PEFT, which is not installed: {INSTALL_PEFT}")
-    _check_empty(out)
+    check_empty(out)
     from peft import LoraConfig, get_peft_model
 
     own = dict(model.named_parameters())
@@ -134,8 +135,3 @@ def _error(
         lost += float((changes[name].double() - second.double() @ first.double()).square().sum())
     left_out = tuple(sorted(name for name in changes if name not in held))
     return LoraError(rank, (lost / whole) ** 0.5, left_out, out / whole)
-
-
-def _check_empty(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out={out} exists and is not an empty folder.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -70,6 +71,38 @@ def locate_model(path: str, given_by: str = "model") -> str:
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
         raise InputError(f"{given_by}={path}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B.")
     return path
+
+
+def announce_download(path: str) -> None:
+    """Finds out at once whether a hub id's model can be had, and says so where it is not on this machine yet.
+
+    The hub's own client asks again and again for half a minute before it gives up.
+
+    Args:
+        path: what `locate_model` returned; for a folder nothing is done.
+
+    Raises:
+        InputError: the model is neither here nor can the hub be asked.
+    """
+    if Path(path).is_dir():
+        return
+    import httpx
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(try_to_load_from_cache(path, "config.json"), str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(path, "config.json"), timeout=10)
+    except (httpx.TransportError, OfflineModeIsEnabled) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"model={path} is not on this machine, and {constants.ENDPOINT} cannot be asked ({reason.rstrip('.')}). "
+            f"Give a model's folder, or fetch it where there is a network: hf download {path}"
+        ) from None
+    except HfHubHTTPError:
+        return  # there is no such model, or it is not for everybody: whoever loads it says which
+    print(f"model={path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
 
 
 def choose_device(device: str) -> str:

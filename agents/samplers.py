@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from envs.config_schema import key
 from envs.errors import InputError, MissingExtraError
 
-SAMPLERS = ("transformers", "vllm")
 INSTALL_VLLM = "pip install 'keystone-rl[vllm]'"
 
 

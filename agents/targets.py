@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from envs.errors import InputError, unknown
+from envs.errors import InputError, nearest, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -167,11 +167,11 @@ def _items(layer: str, text: str, num_blocks: int, selectors: Sequence[str]) -> 
 def _listed(layer: str, text: str, num_blocks: int, selectors: Sequence[str]) -> Iterator[_Item]:
     match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?(?:\.([a-z_]+))?\s*", text)
     if match is None or int(match[2] or match[1]) < int(match[1]):
-        words = ", ".join((*selectors, *NAMES))
+        words = (*selectors, *NAMES)
         raise InputError(
-            f"layer={layer} names no layer. Allowed: {words}, middle:K, a number 0 to {num_blocks - 1}, a list 1,3 or "
-            f"a range 2-4, a part of one ({num_blocks // 2}.mlp, {num_blocks // 2}.attention), best:K@study.json, "
-            "worst:K@study.json, boost:BLOCKS, lora:BLOCKS."
+            f"layer={layer} names no layer.{nearest(text, words)} Allowed: {', '.join(words)}, middle:K, a number 0 to "
+            f"{num_blocks - 1}, a list 1,3 or a range 2-4, a part of one ({num_blocks // 2}.mlp, "
+            f"{num_blocks // 2}.attention), best:K@study.json, worst:K@study.json, boost:BLOCKS, lora:BLOCKS."
         )
     if match[3] is not None and match[3] not in PARTS:
         raise unknown("part of a block", match[3], PARTS)

@@ -8,12 +8,15 @@ Every world is a Gymnasium environment too: `gymnasium.make("keystone/ALFWorld-v
 envs`. Nothing in this package imports a model or torch.
 """
 
-from envs.config_schema import key
-from envs.errors import InputError
-from envs.players import RandomPlayer
-from envs.registry import config_class, gymnasium_id, make, names, register, register_gymnasium
-from envs.types import Info, Player, TextEnv
-from envs.vector import TextVectorEnv, vector
+from envs.installation import explained
+
+with explained():
+    from envs.config_schema import key
+    from envs.errors import InputError
+    from envs.players import RandomPlayer
+    from envs.registry import config_class, gymnasium_id, make, names, register, register_gymnasium
+    from envs.types import Info, Player, TextEnv
+    from envs.vector import TextVectorEnv, vector
 
 __all__ = [
     "Info",

@@ -56,10 +56,10 @@ def run_command(
         if not several:
             _check_alone(program)
         check_packages()
-        words = expand(rest) if expand is not None else rest
         if rest != arguments:
-            print(help_text(program, schema, words, description), flush=True)
+            print(help_text(program, schema, rest, description), flush=True)
             return 0
+        words = expand(rest) if expand is not None else rest
         with shown():
             code = main(load(schema, words)) or 0
         sys.stdout.flush()

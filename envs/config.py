@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from envs import presets
 from envs.config_schema import Group, Key, expected, groups_of, keys_of, plain_types, takes_names, takes_text
-from envs.errors import InputError, shortened, unknown
+from envs.errors import InputError, nearest, shortened, unknown
 
 T = TypeVar("T")
 
@@ -232,6 +232,5 @@ def _assign(config: DictConfig, key: Key, value: Any, source: str, given: str | 
 
 def _refusal(key: Key, given: str, source: str) -> InputError:
     given = shortened(given)
-    near = difflib.get_close_matches(given, [str(choice) for choice in key.choices if choice], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(given, [str(choice) for choice in key.choices if choice])
     return InputError(f"{key.path} must be {expected(key)}, got {given!r}{source}.{hint}")

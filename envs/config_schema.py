@@ -131,6 +131,11 @@ def _key(path: str, hint: Any, default: Any, metadata: Mapping[str, Any]) -> Key
     return Key(path, hint, default, metadata["help"], metadata.get("unit", ""), choices, *limits)
 
 
+def listed(text: str) -> list[str]:
+    """The names in a value that separates them by commas; blanks around them, and empty ones, do not count."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def plain_types(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
     """Returns the members of a union, or the one type itself."""
     origin = get_origin(hint)

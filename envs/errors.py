@@ -43,6 +43,10 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> InputError:
         An `InputError` naming the nearest valid name, when one is near, and all valid names.
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(shortened(given), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {kind} {shortened(given)!r}.{hint} Allowed: {', '.join(names)}.")
+    return InputError(f"unknown {kind} {shortened(given)!r}.{nearest(given, names)} Allowed: {', '.join(names)}.")
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """Asks whether the nearest valid name was meant, with a blank in front; empty when none is near."""
+    close = difflib.get_close_matches(shortened(given), sorted(allowed), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -75,6 +75,16 @@ def read_json(path: Path, what: str = "file", most: int = MOST_BYTES) -> Any:  #
     return parse_json(read_text(path, what, most), f"the {what} {str(path)!r}")
 
 
+def check_empty(out: Path) -> None:
+    """Makes sure that something new may be written to a folder.
+
+    Raises:
+        InputError: it is there and not empty, or a file.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out={out} exists and is not an empty folder.")
+
+
 @contextmanager
 def understood(source: object, what: str) -> Iterator[None]:
     """Turns what goes wrong in taking a file's content apart into one line about the file.

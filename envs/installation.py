@@ -8,12 +8,38 @@ folders.
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from envs.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("envs", "agents", "evals", "training")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Says in one line how Keystone is installed where Python lacks what the core needs.
+
+    Raises:
+        ImportError: something is missing, in a program that imports Keystone.
+        SystemExit: something is missing, in one of Keystone's commands; the line is on standard error.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        line = (
+            f"{sys.executable} has no {error.name}, which Keystone needs: cd {REPOSITORY} && make install && source "
+            ".venv/bin/activate"
+        )
+        words = sys.orig_argv
+        called = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+        if called.partition(".")[0] not in PACKAGES:
+            raise ImportError(line) from error
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
 
 
 def check_packages(names: tuple[str, ...] = PACKAGES, home: Path = REPOSITORY) -> None:

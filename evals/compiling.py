@@ -81,22 +81,14 @@ class Decoder:
     def run(self, forward: Callable[..., Any], ids: torch.Tensor, start: int, width: int = 1) -> torch.Tensor:
         """Feeds each of the first rows as many new tokens, behind so many; the logits after the last, (R, V)."""
         from agents.policies.packing import plan_chunks
+        from agents.policies.ragged import next_logits
 
         rows = ids.shape[1] // width
         widths = np.full(rows, width)
         plan = plan_chunks(np.arange(rows), np.full(rows, start), widths, 1, next(self.model.parameters()))
         self._cache.reserve(self._rows, start + width)
         self._cache.prepare(plan)
-        logits: torch.Tensor = forward(
-            input_ids=ids,
-            attention_mask=plan.buckets[0].mask,
-            position_ids=plan.positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=plan.last,
-            plan=plan,
-        ).logits[0]
-        return logits
+        return next_logits(forward, ids, plan, self._cache)
 
 
 def main(config: CompilingConfig) -> int:

@@ -10,16 +10,20 @@ make=lora      writes the best LoRA adapter of rank= for PEFT, out=DIR, and says
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from agents import deltas
 from agents.models import locate_model
+from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs import presets
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError
+from envs.files import check_empty
 
 if TYPE_CHECKING:
     import torch
@@ -42,21 +46,36 @@ class DeltaConfig:
 
 def main(config: DeltaConfig) -> int:
     """Runs the command."""
-    from agents import deltas
-
-    paths = [Path(part.strip()) for part in config.delta.split(",") if part.strip()]
+    paths = [Path(part) for part in listed(config.delta)]
     if not paths:
         raise InputError("delta= is needed: the file that a run wrote, for example RUN/delta.safetensors.")
     wanted = {"show": 1, "merged": 1, "lora": 1, "diff": 2}.get(config.make)
     if wanted is not None and len(paths) != wanted:
         raise InputError(f"make={config.make} takes {wanted} delta{'s' if wanted > 1 else ''}, got {len(paths)}.")
-    if config.make in ("merged", "lora", "compose") and not config.out:
-        raise InputError(f"make={config.make} needs out=.")
+    for path in paths:
+        deltas.check_file(path)
+    _check(config)
     parts: list[Part] = [(path, *deltas.load(path)) for path in paths]
     makers = {"show": _show, "diff": _diff, "compose": _compose, "merged": _merged, "lora": _lora}
     for line in makers[config.make](config, parts):
         print(line)
     return 0
+
+
+def _check(config: DeltaConfig) -> None:
+    """Finds what is wrong with the keys before anything slow is imported or read."""
+    if config.make in ("merged", "lora", "compose") and not config.out:
+        raise InputError(f"make={config.make} needs out=.")
+    if config.make in ("merged", "lora"):
+        if not config.base:
+            raise InputError(f"make={config.make} needs base=, the model that the delta was made for.")
+        check_empty(Path(config.out))
+    if config.make == "lora" and not is_peft_installed():
+        raise InputError(f"make=lora needs PEFT, which is not installed: {INSTALL_PEFT}")
+    if config.make == "compose" and Path(config.out).exists():
+        raise InputError(f"out={config.out} exists; choose another file.")
+    if config.base:
+        base_path(config.base)
 
 
 def card_lines(path: Path, tensors: Mapping[str, torch.Tensor], card: Card) -> list[str]:
@@ -68,7 +87,15 @@ def card_lines(path: Path, tensors: Mapping[str, torch.Tensor], card: Card) -> l
         f"for base {card.base_sha256}",
         f"tensors  {card.tensors_sha256} (checked)",
     ]
-    return lines + [f"{name}: {value}" for name, value in card.details.items()]
+    return lines + [_detail(name, value) for name, value in card.details.items()]
+
+
+def _detail(name: str, value: object) -> str:
+    """One of the facts that a delta keeps; settings as they are typed, and folded."""
+    if not isinstance(value, Mapping):
+        return f"{name}: {value}"
+    words = " ".join(f"{key}={value[key]}" for key in value)
+    return textwrap.fill(f"{name}: {words}", 100, subsequent_indent="  ", break_long_words=False)
 
 
 def change_lines(changes: Sequence[Change]) -> list[str]:
@@ -84,10 +111,8 @@ def load_base(config: DeltaConfig) -> tuple[Any, Any]:
     """Loads the base model and its tokenizer, in the type of its weights.
 
     Raises:
-        InputError: none is given, or it cannot be loaded.
+        InputError: it cannot be loaded.
     """
-    if not config.base:
-        raise InputError(f"make={config.make} needs base=, the model that the delta was made for.")
     from agents.models import choose_dtype, quiet
     from agents.policies.transformers import load
 
@@ -104,8 +129,6 @@ def base_path(base: str) -> str:
 
 
 def _show(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
-    from agents import deltas
-
     ((path, tensors, card),) = parts
     lines = card_lines(path, tensors, card)
     if config.base:
@@ -117,8 +140,6 @@ def _show(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
 
 
 def _diff(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
-    from agents import deltas
-
     (one, first, _), (other, second, _) = parts
     lines = [f"{one} against {other}:", *change_lines(deltas.diff(first, second))]
     for path, own, rest in ((one, first, second), (other, second, first)):
@@ -129,18 +150,13 @@ def _diff(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
 
 
 def _compose(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
-    from agents import deltas
-
     tensors, card = deltas.compose([(own, its) for _, own, its in parts])
     out = Path(config.out)
-    if out.exists():
-        raise InputError(f"out={out} exists; choose another file.")
     deltas.save(out, tensors, base_sha256=card.base_sha256, target=card.target, details=card.details)
     return [f"{out}: layers {card.target}, {len(tensors)} tensors, sha256 {card.tensors_sha256[:12]}"]
 
 
 def _merged(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
-    from agents import deltas
     from agents.exports import save_merged
 
     ((_, tensors, card),) = parts
@@ -151,7 +167,6 @@ def _merged(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
 
 
 def _lora(config: DeltaConfig, parts: Sequence[Part]) -> list[str]:
-    from agents import deltas
     from agents.exports import save_lora
 
     ((_, tensors, card),) = parts

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from agents.models import ModelConfig
 from envs.command import run_command
-from envs.config_schema import group, key
+from envs.config_schema import group, key, listed
 from envs.errors import InputError
 from envs.pool import Pool, PoolConfig, place
 from envs.registry import env_class, environment_key
@@ -52,7 +52,7 @@ class InterferenceConfig:
 
 def main(config: InterferenceConfig) -> int:
     """Runs the command."""
-    paths = [Path(part.strip()) for part in config.deltas.split(",") if part.strip()]
+    paths = [Path(part) for part in listed(config.deltas)]
     if len(paths) < 2:
         raise InputError(f"deltas= needs two files or more, separated by commas; got {len(paths)}.")
     wins = score_all(config, paths)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from agents import deltas
 from agents.completions import ENDPOINT, EndpointConfig, address
 from agents.models import ModelConfig, is_path
 from agents.prompts import parse_context
@@ -188,8 +189,7 @@ def _check_model(config: EvalConfig, env: TextEnv) -> str:
     path = locate(config.policy.path, config.env, "policy")
     parse_context(config.policy.context)
     for delta in _deltas(config):
-        if not delta.is_file():
-            raise InputError(f"delta={delta}: no such file.")
+        deltas.check_file(delta)
     return path
 
 

@@ -21,8 +21,8 @@ def check_temperatures(temperatures: tuple[float, ...] | None) -> None:
         raise InputError(f"temperatures must be numbers of at least 0, got {list(temperatures)}.")
 
 
-def read_seeds(text: str) -> tuple[int, ...]:
-    """Reads `seeds=0,1,2` or `seeds=[0,1,2]`.
+def read_seeds(text: str, name: str = "seeds") -> tuple[int, ...]:
+    """Reads `seeds=0,1,2` or `seeds=[0,1,2]`, or whole numbers under another name.
 
     Raises:
         InputError: one of them is no whole number.
@@ -30,7 +30,8 @@ def read_seeds(text: str) -> tuple[int, ...]:
     inside = text.strip().removeprefix("[").removesuffix("]")
     parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        raise InputError(f"seeds must be whole numbers of at least 0 with commas between them, as 0,1,2, got {text!r}.")
+        wanted = "whole numbers of at least 0 with commas between them, as 0,1,2"
+        raise InputError(f"{name} must be {wanted}, got {text!r}.")
     return tuple(map(int, parts))
 
 

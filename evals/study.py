@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError
 from envs.files import understood
 from evals.folder import Folder
@@ -40,7 +40,7 @@ def main(config: StudyConfig) -> int:
         raise InputError("folder= is needed: the folder of a study, as training.sweep wrote it.")
     for line in write(Path(config.folder)):
         print(line)
-    others = [Path(part.strip()) for part in config.against.split(",") if part.strip()]
+    others = [Path(part) for part in listed(config.against)]
     for line in agreement([Path(config.folder), *others]):
         print(line)
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError
 from evals.site.packing import Source, pack, read_rows
 from evals.site.pages import write_page
@@ -87,7 +87,7 @@ def _name(folder: str, arm: Any, temperature: Any, *, alone: bool, several: bool
 
 def main(config: ViewerConfig) -> None:
     """Builds the page and says where it is."""
-    folders = [Path(part.strip()) for part in config.run.split(",") if part.strip()]
+    folders = [Path(part) for part in listed(config.run)]
     if not folders:
         raise InputError("which run? Write run=DIR, the folder of a training run or an evaluation.")
     print(build(folders, Path(config.out) if config.out else None))

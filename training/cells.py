@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agents.starts import locate
 from envs.config import load
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import ExhaustedError
 from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
@@ -135,7 +135,7 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
         trained = train(run, cell.name, target)
     evaluation = evaluate(run, cell.name)
     panels = {run.panel.name: _panel(run.panel, evaluation["wins"])}
-    for name in filter(None, (part.strip() for part in config.panels.split(","))):
+    for name in listed(config.panels):
         env = replace(config.env, data=config.panel_data) if config.panel_data else config.env
         make, panel = choose(env, name, "", config.seed, 1)
         placed = place(config.env.name, make.keywords, run.pool)

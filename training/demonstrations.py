@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.dialogue import Dialogue
-from envs.types import Info, TextEnv
-from envs.worlds import Answer, Failure, LocalWorlds, Start, Worlds
+from envs.types import Info
+from envs.worlds import Answer, Failure, Start, Worlds
 
 AT_A_TIME = 64
 """Most demonstrations that are played side by side."""
@@ -133,18 +133,6 @@ def demonstrations(
                     worlds.release([row])
     finally:
         worlds.release(list(running))
-
-
-def demonstrate(env: TextEnv, player: str, task: str, seed: int, noise: Noise) -> list[Step]:
-    """Plays one task, as `demonstrations` does, in an environment that is at hand.
-
-    Raises:
-        RuntimeError: the environment broke it.
-    """
-    (played,) = demonstrations(LocalWorlds(lambda: env), player, [task], [seed], noise)
-    if isinstance(played, Failure):
-        raise RuntimeError(played.cause)
-    return played
 
 
 def _disturbed(info: Info, generator: np.random.Generator, noise: Noise) -> str:

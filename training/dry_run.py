@@ -30,6 +30,7 @@ from envs.registry import env_class, make_from
 from training import fitting
 from training.bench.shapes import SHAPES, Shape, build, find
 from training.config import RunConfig
+from training.estimate import find_gpu
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -57,8 +58,6 @@ class DryRunConfig(RunConfig):
 
 def main(config: DryRunConfig) -> int:
     """Runs the command."""
-    from training.estimate import find_gpu
-
     find_gpu(config.gpu)
     shape = shape_of(config)
     texts = sample_prompts(config)
@@ -224,7 +223,7 @@ def estimate_lines(config: DryRunConfig, shape: Shape, texts: Sequence[str]) -> 
     from training import estimate
 
     quiet()
-    gpu, load = estimate.find_gpu(config.gpu), load_of(config, texts)
+    gpu, load = find_gpu(config.gpu), load_of(config, texts)
     dtype = torch.float32 if config.model.dtype == "float32" else torch.bfloat16
     model, frozen = build(shape, dtype, "meta"), config.train.frozen
     weights = None if frozen == fitting.PLAIN else stored_bytes(model, frozen, fitting.kept(config, model))

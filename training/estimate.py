@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envs.errors import unknown
-from training.floor import update_compute
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -177,6 +176,8 @@ def seconds(model: PreTrainedModel, target: Target, load: Load, gpu: Gpu, gpus: 
     Returns:
         Of the rollout and of the updates.
     """
+    from training.floor import update_compute
+
     rate, count = gpu.flops * gpus, sum(parameter.numel() for parameter in model.parameters())
     share = load.reply_tokens / (load.prompt_tokens + load.reply_tokens)
     passes = update_compute(model, target, load.extra_passes, load.epochs, head_share=share)

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError, unknown
+from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
 from training.folder import RunFolder
@@ -54,15 +55,11 @@ class PlantedConfig(RunConfig):
 
 def main(config: PlantedConfig) -> int:
     """Runs the command."""
-    names = [name.strip() for name in config.selectors.split(",") if name.strip()]
+    names = listed(config.selectors)
     for name in names:
         if name not in selectors.names():
             raise unknown("selector", name, selectors.names())
-    try:
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-        depths = [int(depth) for depth in config.depths.split(",") if depth.strip()]
-    except ValueError as error:
-        raise InputError(f"seeds= and depths= are whole numbers separated by commas ({error}).") from None
+    seeds, depths = read_seeds(config.seeds), read_seeds(config.depths, "depths")
     out = Path(config.out) if config.out else None
     make_start(config)
     cases = _kept(config, out)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agents.models import choose_device, choose_dtype, locate_model, model_settings, quiet
+from agents.models import announce_download, choose_device, choose_dtype, locate_model, model_settings, quiet
 from agents.prompts import parse_context
 from agents.samplers import check_sampler
 from agents.starts import WARM, is_made, start_folder, warmstart_command
@@ -196,9 +196,10 @@ def block_count(model_path: str) -> int:
     """
     count = _stated_blocks(model_path)
     if not count and not Path(model_path).is_dir():
+        quiet()
+        announce_download(model_path)
         from transformers import AutoConfig
 
-        quiet()
         settings = AutoConfig.from_pretrained(model_path, trust_remote_code=False)
         count = int(getattr(settings, "num_hidden_layers", 0))
     if not count:
@@ -225,6 +226,7 @@ def load_model(inputs: Inputs) -> Loaded:
         InputError: it or the device cannot be used, it does not fit the memory, or it has no such layer.
     """
     quiet()
+    announce_download(inputs.model_path)
     from agents.blocks import find_stack
     from agents.deltas import base_fingerprint
     from agents.policies.transformers import load

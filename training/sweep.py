@@ -24,14 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from agents.starts import MADE, WARM, is_made, locate, start_folder
-from agents.targets import middle
+from agents.targets import INSTALL_PEFT, is_peft_installed, middle
 from envs.command import run_command
 from envs.config import load, save
+from envs.config_schema import listed
 from envs.errors import InputError
 from envs.files import understood
 from evals import study
 from evals.folder import Folder
 from evals.reserve import ReserveConfig
+from evals.sampling import read_seeds
 from evals.studies import BASE, CELLS, FULL
 from training import selectors
 from training.cells import Cell, SweepConfig, compute, cost_of
@@ -141,10 +143,8 @@ def cells_of(config: SweepConfig) -> list[Cell]:
     Raises:
         InputError: a key names no seed, block or selector.
     """
-    try:
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-    except ValueError as error:
-        raise InputError(f"seeds= are whole numbers separated by commas ({error}).") from None
+    if not (seeds := read_seeds(config.seeds)):
+        raise InputError("seeds= is empty; a study takes some, such as seeds=0,1,2.")
     model_path = locate(config.model.path, config.env)
     num_blocks = block_count(model_path)
     target = check_layer(f"0-{num_blocks - 1}" if config.layers.strip() == "all" else config.layers, model_path)
@@ -154,6 +154,12 @@ def cells_of(config: SweepConfig) -> list[Cell]:
     blocks = sorted(target.indices, key=lambda index: (index != center, index))
     arms = [BASE, *([FULL] if config.full else []), *map(str, blocks[:1])]
     if config.lora:
+        check_layer(config.lora, model_path)
+        if not is_peft_installed():
+            raise InputError(
+                f"lora={config.lora} trains LoRA adapters beside the blocks, which needs PEFT: {INSTALL_PEFT}. lora= "
+                "with nothing behind it leaves them out."
+            )
         lora = check_layer(f"lora:{config.lora}", model_path)
         assert lora is not None
         arms.append(lora.name)
@@ -175,7 +181,7 @@ def _selectors(config: SweepConfig) -> list[str]:
     names = [name for name in selectors.names() if name != "random"]
     if given == "all":
         return names
-    asked = [] if given in ("", "none") else [name.strip() for name in given.split(",")]
+    asked = [] if given in ("", "none") else listed(given)
     for name in asked:
         selectors.find(name)
     return asked

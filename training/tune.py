@@ -9,6 +9,7 @@ that an interrupted search goes on where it was.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import sys
 import time
@@ -20,8 +21,9 @@ from typing import Any
 from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import ExhaustedError, InputError
+from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
 from training.executors import run_cells
@@ -61,15 +63,21 @@ def cells_of(config: TuneConfig) -> list[Cell]:
     Raises:
         InputError: a rate or a seed is not a number.
     """
+    rates, seeds, targets = _rates(config.rates), read_seeds(config.seeds), listed(config.targets)
+    for name, found, example in (("seeds", seeds, "0,1"), ("targets", targets, "middle,full")):
+        if not found:
+            raise InputError(f"{name}= is empty; a search takes some, such as {name}={example}.")
+    return [Cell(target, rate, seed) for seed, target, rate in itertools.product(seeds, targets, rates)]
+
+
+def _rates(text: str) -> list[float]:
     try:
-        rates = [float(rate) for rate in config.rates.split(",")]
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-    except ValueError as error:
-        raise InputError(f"rates= and seeds= are numbers separated by commas ({error}).") from None
-    return [
-        Cell(target.strip(), rate, seed)
-        for seed, target, rate in itertools.product(seeds, config.targets.split(","), rates)
-    ]
+        rates = [float(rate) for rate in text.split(",")]
+    except ValueError:
+        rates = []
+    if not all(math.isfinite(rate) and rate > 0 for rate in rates) or not rates:
+        raise InputError(f"rates must be numbers above 0 with commas between them, as 3e-4,1e-3, got {text!r}.")
+    return rates
 
 
 def main(config: TuneConfig) -> int:

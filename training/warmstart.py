@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Literal
 from agents.models import quiet
 from agents.starts import is_made, start_folder, warmstart_command, written
 from envs.command import run_command
-from envs.config_schema import key
+from envs.config_schema import key, listed
 from envs.errors import InputError, unknown
+from envs.files import check_empty
 from envs.pool import Pool, PoolConfig, place
 from envs.registry import config_class, env_class, environment_key, make_from, options_of
 
@@ -116,8 +117,7 @@ def make(config: WarmstartConfig) -> Path:
         raise InputError(
             f"{out} holds a starting policy made with other settings ({made['command']}). Give out=, or remove it."
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"out={out} exists and is not an empty folder.")
+    check_empty(out)
     work = out if config.out else out.with_name(f"{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -146,9 +146,11 @@ def players_of(config: WarmstartConfig) -> tuple[str, ...]:
     Raises:
         InputError: the world has none of that name, or only random.
     """
-    players = env_class(config.env.name).players
+    # Which players a world has may depend on its options.
+    with closing(make_from(config.env)) as world:
+        players = world.players
     if config.player:
-        given = tuple(name.strip() for name in config.player.split(","))
+        given = tuple(listed(config.player))
         for name in given:
             if name not in players:
                 raise unknown("player", name, players)

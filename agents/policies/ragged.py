@@ -12,7 +12,7 @@ and sliding windows (the policy ends an episode before a window would matter).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -204,6 +204,27 @@ def ragged(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.config._attn_implementation = before
+
+
+def next_logits(forward: Callable[..., Any], ids: torch.Tensor, plan: Plan, cache: RaggedCache) -> torch.Tensor:
+    """Runs a model, under `ragged`, on packed ids (1, N); the logits after each row's last one, (R, V).
+
+    Args:
+        forward: the model, or what stands for its forward pass.
+        ids: of all rows, one behind the other, on the model's device.
+        plan: which row and position each belongs to.
+        cache: with room for them, and prepared for that plan.
+    """
+    logits: torch.Tensor = forward(
+        input_ids=ids,
+        attention_mask=plan.buckets[0].mask,
+        position_ids=plan.positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=plan.last,
+        plan=plan,
+    ).logits[0]
+    return logits
 
 
 def _grown(stored: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:

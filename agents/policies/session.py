@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from agents.draws import uniforms
 from agents.policies.conversation import Conversation, too_long
 from agents.policies.packing import Plan, plan_chunks
-from agents.policies.ragged import RaggedCache, ragged
+from agents.policies.ragged import RaggedCache, next_logits, ragged
 from agents.policies.sampling import draw_tokens
 from agents.policies.slots import Slots
 from agents.types import EpisodeKey, Reply
@@ -264,17 +264,7 @@ class TransformersSession:
 
     def _logits(self, ids: torch.Tensor, plan: Plan) -> torch.Tensor:
         """Runs the model on packed ids (1, N); the logits after each row's last one, (R, V)."""
-        output = self._policy.model(
-            input_ids=ids,
-            attention_mask=plan.buckets[0].mask,
-            position_ids=plan.positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=plan.last,
-            plan=plan,
-        )
-        logits: torch.Tensor = output.logits[0]
-        return logits
+        return next_logits(self._policy.model, ids, plan, self._cache)
 
 
 @contextmanager

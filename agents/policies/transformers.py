@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 from agents.dialogue import Dialogue
-from agents.models import locate_model
+from agents.models import announce_download, locate_model
 from agents.policies.session import TransformersSession
 from agents.prompts import Manner
 from agents.quantized import keep_layout
@@ -131,6 +131,7 @@ def load(
         InputError: there is no such folder or model, or its weights are missing or not in safetensors.
     """
     path = locate_model(path)
+    announce_download(path)
     local = Path(path).is_dir()
     verbosity = logging.get_verbosity()
     # What is wrong with the weights is said below, in one line.

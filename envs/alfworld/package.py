@@ -75,7 +75,7 @@ def read_rooms() -> Rooms:
 def _folder() -> Path:
     spec = importlib.util.find_spec("alfworld")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError('this needs the alfworld package. Install it: pip install -e ".[alfworld]"')
+        raise MissingExtraError("this needs the alfworld package. Install it: pip install 'keystone-rl[alfworld]'")
     return Path(spec.submodule_search_locations[0])
 
 

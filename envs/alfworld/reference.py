@@ -120,7 +120,7 @@ def check_loads(path: str, why: str) -> None:
     """
     if importlib.util.find_spec("alfworld") is None or importlib.util.find_spec("textworld") is None:
         raise MissingExtraError(
-            f'{why}; only the stock engine plays it, which is not installed. Install it: pip install -e ".[alfworld]"'
+            f"{why}; only the stock engine plays it, which is not installed: pip install 'keystone-rl[alfworld]'"
         )
     _try(path, os.stat(path).st_mtime_ns, why)
 
@@ -217,7 +217,7 @@ def _memories() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., A
 
 def _missing(error: ImportError) -> MissingExtraError:
     return MissingExtraError(
-        f'engine=reference needs the stock ALFWorld engine ({error}). Install it: pip install -e ".[alfworld]"'
+        f"engine=reference needs the stock ALFWorld engine ({error}). Install it: pip install 'keystone-rl[alfworld]'"
     )
 
 

@@ -230,7 +230,7 @@ def _hub_rows(name: str, split: str) -> Iterable[_Row]:
     except ImportError:
         raise MissingExtraError(
             f"data={name} names a dataset of the Hugging Face hub, which needs the package datasets:"
-            ' pip install -e ".[datasets]", or give the path of a file.'
+            " pip install 'keystone-rl[datasets]', or give the path of a file."
         ) from None
     try:
         found = datasets.load_dataset(name)

@@ -11,7 +11,6 @@ Answers are verified by `envs.verifiers.unit_tests`, which says what is and what
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import random
@@ -29,7 +28,7 @@ from envs.code_problems.players import OraclePlayer, RandomPlayer, StyledPlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import check_values, key
-from envs.errors import InputError, shortened, unknown
+from envs.errors import InputError, nearest, shortened, unknown
 from envs.sandbox import CHOICES, means
 from envs.types import Info, Player, TextEnv
 from envs.verifiers.unit_tests import Examination
@@ -229,9 +228,8 @@ class CodeProblems(TextEnv):
         if not self._problems:
             return generate(task, self.config.public_tests)
         if task not in self._problems:
-            close = difflib.get_close_matches(task, self._problems, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"split {self.config.split} of {self.config.data} has no problem {task!r}.{hint}")
+            where = f"split {self.config.split} of {self.config.data}"
+            raise InputError(f"{where} has no problem {task!r}.{nearest(task, self._problems)}")
         if task not in self._cleaned:
             self._problems[task] = without_wrong_examples(self._problems[task], self.config.time_limit, self._means)
             self._cleaned.add(task)

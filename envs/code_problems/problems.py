@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -79,8 +78,3 @@ def needed_imports(tree: ast.Module, used: set[str]) -> list[str]:
 def tested_names(reference: ast.Module, tests: Iterable[ast.AST]) -> tuple[str, ...]:
     """Returns what a reference program defines of what tests use: what any program has to define."""
     return tuple(sorted(defined_names(reference) & used_names(tests)))
-
-
-def is_builtin(name: str) -> bool:
-    """Whether a name is one of Python's own."""
-    return name in vars(builtins)

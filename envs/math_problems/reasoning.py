@@ -56,7 +56,7 @@ class ReasoningGym:
         if importlib.util.find_spec("reasoning_gym") is None:
             raise MissingExtraError(
                 "the families of reasoning-gym need the package of that name (it is built by a C compiler):"
-                ' pip install -e ".[reasoning-gym]"'
+                " pip install 'keystone-rl[reasoning-gym]'"
             )
         self._split = split
         self._level = level

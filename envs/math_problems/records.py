@@ -21,7 +21,6 @@ from envs.verifiers.math_answer import verify
 from envs.verifiers.math_answer.extraction import final_answer
 
 QUESTION_FIELDS = ("question", "problem", "prompt")
-ANSWER_FIELDS = ("answer", "solution")
 _FAMILY_FIELDS = ("type", "subject")
 _CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 _UNREACHABLE = (
@@ -152,7 +151,7 @@ def _loaded(data: str, subset: str) -> Any:  # noqa: ANN401 - a data set or seve
         import datasets
     except ImportError:
         raise MissingExtraError(
-            "data sets of the Hugging Face hub need the package 'datasets': pip install -e \".[datasets]\""
+            "data sets of the Hugging Face hub need the package 'datasets': pip install 'keystone-rl[datasets]'"
         ) from None
     folder = Path(data).expanduser()
     try:

@@ -69,7 +69,7 @@ def find_simulator() -> str:
         from scienceworld.constants import JAR_PATH
     except ImportError as error:
         raise MissingExtraError(
-            f'env=scienceworld needs ScienceWorld ({error}). Install it: pip install -e ".[scienceworld]"'
+            f"env=scienceworld needs ScienceWorld ({error}). Install it: pip install 'keystone-rl[scienceworld]'"
         ) from error
     return os.pathsep.join((find_jar_path(), JAR_PATH))
 

@@ -17,6 +17,6 @@ def library() -> Any:  # noqa: ANN401 - a module without types
         import textworld
     except ImportError as error:
         raise MissingExtraError(
-            f'env=textworld needs TextWorld ({error}). Install it: pip install -e ".[textworld]"'
+            f"env=textworld needs TextWorld ({error}). Install it: pip install 'keystone-rl[textworld]'"
         ) from error
     return textworld

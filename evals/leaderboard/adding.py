@@ -46,6 +46,10 @@ def expand(words: list[str]) -> list[str]:
         InputError: the source cannot be read.
     """
     given = dict(word.partition("=")[::2] for word in words)
+    if not given.keys() & {"source", "policy", "delta", "config"}:
+        raise InputError(
+            "what is to be added? Name a run's folder or a delta file, such as runs/mine, or a policy with policy=NAME."
+        )
     if given.get("source"):
         source = sources.read(Path(given["source"]))
     else:

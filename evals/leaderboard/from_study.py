@@ -80,7 +80,6 @@ def _entry(
     total: int | None,
 ) -> dict[str, Any]:
     arm, outcomes = row["arm"], [int(mark) for mark in panel["wins"]]
-    wins, tasks = sum(outcomes), panel["tasks"]
     kind = "full" if arm == FULL else "lora" if arm.startswith("lora") else "layer"
     what = "all parameters" if kind == "full" else trained_name(arm)
     said = f" ({', '.join(marks)})" if marks else ""
@@ -106,30 +105,40 @@ def _entry(
             "max_turns": options.get("max_turns"),
             "max_reply_tokens": model.get("max_reply_tokens"),
         },
-        "score": {
-            "success": wins / tasks,
-            "interval": wilson(wins, tasks).to_json(),
-            "episodes": tasks,
-            "tasks": tasks,
-            "mean_turns": None,
-            "invalid_actions": None,
-            "mean_tokens": None,
-            "by_type": {},
-        },
+        "score": _score(sum(outcomes), panel["tasks"]),
         "outcomes": outcomes,
-        "training": {
-            "trained_parameters": row["trained_parameters"],
-            "total_parameters": total,
-            "iterations": facts["iterations"],
-            "sampled_tokens": None,
-            "update_seconds": row["cost"]["update_seconds"],
-            "update_ratio": None,
-            "peak_bytes": None,
-            "peak_ratio": None,
-            "optimizer_bytes": None,
-            "delta_bytes": None,
-            # A sampler is sent the tensors that were trained; LoRA's are merged into others first.
-            "sync_bytes": None if kind == "lora" else _BYTES[model["dtype"]] * row["trained_parameters"],
-        },
+        # A sampler is sent the tensors that were trained; LoRA's are merged into others first.
+        "training": _training(facts, row, total, None if kind == "lora" else _BYTES[model["dtype"]]),
         "cost": {"seconds": row["cost"]["seconds"], "date": None, "hardware": None, "versions": {}},
+    }
+
+
+def _score(wins: int, tasks: int) -> dict[str, Any]:
+    """What a cell knows of a score: wins alone."""
+    return {
+        "success": wins / tasks,
+        "interval": wilson(wins, tasks).to_json(),
+        "episodes": tasks,
+        "tasks": tasks,
+        "mean_turns": None,
+        "invalid_actions": None,
+        "mean_tokens": None,
+        "by_type": {},
+    }
+
+
+def _training(facts: Mapping[str, Any], row: Mapping[str, Any], total: int | None, width: int | None) -> dict[str, Any]:
+    """What a cell knows of its training; `width` is the bytes of a number that a sampler is sent."""
+    return {
+        "trained_parameters": row["trained_parameters"],
+        "total_parameters": total,
+        "iterations": facts["iterations"],
+        "sampled_tokens": None,
+        "update_seconds": row["cost"]["update_seconds"],
+        "update_ratio": None,
+        "peak_bytes": None,
+        "peak_ratio": None,
+        "optimizer_bytes": None,
+        "delta_bytes": None,
+        "sync_bytes": None if width is None else width * row["trained_parameters"],
     }

@@ -131,6 +131,7 @@ def test_what_is_no_study_is_refused(tmp_path: Path, content: str):
         ("-1", "layer=-1 names no layer."),
         ("5-2", "layer=5-2 names no layer."),
         ("foo", "layer=foo names no layer. Allowed: middle, last, full, middle:K, a number 0 to 7,"),
+        ("midle", "layer=midle names no layer. Did you mean 'middle'?"),
         ("", "layer= names no layer."),
         ("1,", "layer=1, names no layer."),
         ("1.5", "names no layer"),

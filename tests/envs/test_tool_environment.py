@@ -92,7 +92,7 @@ def calling_model(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3ForCausalLM,
 
 
 def test_trl_trains_in_our_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[trl]'")
+    pytest.importorskip("trl", reason="TRL is not installed: pip install 'keystone-rl[trl]'")
     monkeypatch.setenv("CI", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")

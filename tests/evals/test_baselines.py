@@ -25,7 +25,7 @@ class Absent(Corridor):
     """A world whose packages are missing."""
 
     def __init__(self, **options: object) -> None:
-        raise MissingExtraError('the absent world needs a package. Install it with: pip install -e ".[absent]"')
+        raise MissingExtraError("the absent world needs a package. Install: pip install 'keystone-rl[absent]'")
 
 
 class Broken(Corridor):
@@ -73,7 +73,7 @@ def test_a_world_that_is_missing_is_named_and_the_others_are_played(capsys: pyte
     assert run(f"envs=[{__name__}:Absent,{__name__}:Broken,{WORLD}]", "tasks=20") == 0
     said = capsys.readouterr().out
     assert (
-        f'not played: {__name__}:Absent: the absent world needs a package. Install it with: pip install -e ".[absent]"'
+        f"not played: {__name__}:Absent: the absent world needs a package. Install: pip install 'keystone-rl[absent]'"
         in said
     )
     assert f"not played: {__name__}:Broken: ZeroDivisionError: division by zero" in said

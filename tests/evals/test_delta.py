@@ -70,6 +70,9 @@ def test_merged_folder_and_adapter(model: Path, tmp_path: Path, capsys: pytest.C
         ({"make": "merged", "out": "x"}, "make=merged needs base="),
         ({"make": "lora"}, "make=lora needs out="),
         ({"delta": "nowhere"}, "no such file"),
+        ({"delta": "agents"}, "delta=agents is a folder; a delta is one file"),
+        ({"make": "merged", "base": "tiny", "out": "agents"}, "out=agents exists and is not an empty folder"),
+        ({"make": "compose", "out": "README.md"}, "out=README.md exists"),
         ({"base": "tinny"}, "tinny"),
     ],
 )

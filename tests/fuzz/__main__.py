@@ -14,15 +14,16 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import unknown
-from tests.fuzz.readers import READERS
-from tests.fuzz.trying import Trial
-from tests.fuzz.watching import FindingError
+
+if TYPE_CHECKING:
+    from tests.fuzz.trying import Trial
 
 EXAMPLES_A_TURN = 200
 MOST_ADDRESSES = 16 << 30
@@ -40,6 +41,9 @@ class FuzzConfig:
 
 def main(config: FuzzConfig) -> int:
     """Runs the command."""
+    from tests.fuzz.readers import READERS
+    from tests.fuzz.trying import Trial
+
     known = {reader.name: reader for reader in READERS if not reader.missing}
     chosen = [name.strip() for name in config.reader.split(",") if name.strip()] or list(known)
     for name in chosen:
@@ -69,6 +73,8 @@ def main(config: FuzzConfig) -> int:
 
 def turn(trial: Trial, number: int, until: float, findings: dict[str, str], out: Path) -> int:
     """Tries some hundred broken files with one reader; returns how many."""
+    from tests.fuzz.watching import FindingError
+
     count, last = 0, dict[str, bytes]()
 
     @seed(number)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from tests.fuzz.mutations import mutated
-from tests.fuzz.readers import Reader
+from tests.fuzz.reader import Reader
 from tests.fuzz.watching import read_watched
 
 

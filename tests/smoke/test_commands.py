@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from envs.installation import PACKAGES, REPOSITORY
+from tests.calling import call
+
+RUN = "evals/results/leaderboard/runs/alfworld-layer3-seed0"
 
 
 def commands() -> list[str]:
     """All modules that are commands, found by themselves."""
-    files = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
+    files = [file for package in (*PACKAGES, "tests") for file in (REPOSITORY / package).rglob("*.py")]
     # What has a main part without it is a program for worker processes, which nobody calls.
     runnable = [file for file in files if re.search(r"run_(command|actions)\(", _main_part(file))]
     names = (".".join(file.relative_to(REPOSITORY).with_suffix("").parts) for file in runnable)
@@ -28,11 +31,6 @@ def _main_part(file: Path) -> str:
 
 
 COMMANDS = commands()
-
-
-def call(command: str, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", command, *words]
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
 
 
 def refused_at_once(command: str, *words: str) -> str:
@@ -82,6 +80,44 @@ def test_an_unknown_key(command: str):
 )
 def test_bad_input(command: str, word: str, line: str):
     assert line in refused_at_once(command, word)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("training.run layer=midle", "layer=midle names no layer. Did you mean 'middle'?"),
+        ("training.sweep seeds=one", "seeds must be whole numbers of at least 0 with commas between them"),
+        ("training.tune rates=fast", "rates must be numbers above 0 with commas between them"),
+        ("training.dry_run gpu=h10", "unknown gpu 'h10'. Did you mean 'h100'?"),
+        ("training.warmstart env=frozen_lake player=planner", "unknown player 'planner'. Allowed: oracle, random."),
+        ("evals.leaderboard add", "what is to be added? Name a run's folder or a delta file"),
+        (f"evals.run policy=tiny delta={RUN}", f"is a folder; the run's delta is delta={RUN}/delta.safetensors."),
+        (f"evals.delta delta={RUN}", f"is a folder; the run's delta is delta={RUN}/delta.safetensors."),
+        (f"evals.delta delta={RUN}/delta.safetensors base=tiny make=merged out=agents", "exists and is not an empty"),
+    ],
+)
+def test_what_a_newcomer_types_wrong(words: str, line: str):
+    command, *rest = words.split()
+    assert line in refused_at_once(command, *rest)
+
+
+def test_a_hub_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    done = call("evals.delta", f"delta={RUN}/delta.safetensors", "base=qwen2.5-1.5b")
+    assert done.returncode == 2
+    assert "is not on this machine, and http://127.0.0.1:9 cannot be asked" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["envs.list", "evals.run", "training.run", "training.doctor"])
+def test_a_python_without_keystone(command: str):
+    # -S leaves out what is installed, as in a terminal where nobody has activated the environment.
+    argv = [sys.executable, "-E", "-S", "-m", command]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (1, 2)
+    assert "make install && source .venv/bin/activate" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")

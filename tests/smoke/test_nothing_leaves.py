@@ -4,15 +4,12 @@ anything, and no secret is in a folder that they write or in what they print.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from envs.installation import REPOSITORY
+from tests.calling import call, offline
 from tests.training.guessing import write_model
-from tests.training.test_run import environment, offline
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -49,15 +46,7 @@ def test_nothing_leaves(command: str, tmp_path: Path):
     if command != "evals.baselines":
         words = [*words, f"out={out}"]
     variables = offline(tmp_path / "offline") | SECRETS | {"HOME": str(home), "KEYSTONE_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-m", command, *words],
-        cwd=REPOSITORY,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    done = call(command, *words, **variables)
     assert done.returncode == 0, done.stderr + done.stdout
     attempts = Path(variables["ATTEMPTS"])
     assert not attempts.exists(), attempts.read_text(encoding="utf-8")
@@ -73,15 +62,7 @@ def test_a_file_cannot_ask_for_a_secret(tmp_path: Path):
     """The library that merges configurations would put an environment variable in."""
     file = tmp_path / "config.yaml"
     file.write_text("layer: ${oc.env:HF_TOKEN}\n", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "training.run", f"config={file}", f"out={tmp_path / 'out'}"],
-        cwd=REPOSITORY,
-        env=environment(**SECRETS),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = call("training.run", f"config={file}", f"out={tmp_path / 'out'}", **SECRETS)
     assert done.returncode == 2
     assert "layer must be text, got '${oc.env:HF_TOKEN}'" in done.stderr
     assert SECRETS["HF_TOKEN"] not in done.stdout + done.stderr

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from envs.installation import REPOSITORY
+from tests.calling import call
 from tests.training.guessing import write_model
 
 pytestmark = pytest.mark.timeout(1200)
+
+# The repository stands in for an installed Keystone.
+HOME = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
 
 
 def readme_world() -> str:
@@ -32,18 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, command: str, *words: str, typed: str = "") -> str:
     """Calls a command in the user's folder. Returns what it prints."""
-    # The repository stands in for an installed Keystone.
-    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    done = subprocess.run(
-        [sys.executable, "-m", command, "env=boxes:Boxes", *words],
-        cwd=folder,
-        env=variables,
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    done = call(command, "env=boxes:Boxes", *words, folder=folder, typed=typed, seconds=900, **HOME)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

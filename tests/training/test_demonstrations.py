@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 
 import envs
 from agents.dialogue import Dialogue
-from training.demonstrations import Noise, demonstrate, texts, tokenize
+from tests.training.demonstrating import demonstrate
+from training.demonstrations import Noise, texts, tokenize
 from training.vocabulary import build_tokenizer
 
 make = partial(envs.make, "alfworld", data="generated", max_turns=30)

@@ -145,6 +145,16 @@ def test_a_package_of_another_distribution(tmp_path: Path, monkeypatch: pytest.M
     assert "pip uninstall -y robot-agents" in found.mend
 
 
+def test_packages_that_come_later_on_the_path_do_not_win(tmp_path: Path):
+    # A folder without __init__.py gives way to any package of its name, wherever that stands on the path.
+    for name in installation.OURS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import envs.installation as i; i.check_packages()"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_package_that_is_not_there(tmp_path: Path):
     (found,) = broken(installation.shadowed(["no_such_package"], tmp_path))
     assert "make install" in found.mend

@@ -65,7 +65,7 @@ def test_cases_are_kept_and_not_computed_again(tmp_path: Path, capsys: pytest.Ca
     [
         (["selectors=auto,priorr"], "unknown selector 'priorr'. Did you mean 'prior'?"),
         (["depths=0,8"], "depths=0,8: the model has blocks 0 to 7."),
-        (["seeds=one"], "seeds= and depths= are whole numbers separated by commas"),
+        (["seeds=one"], "seeds must be whole numbers"),
     ],
 )
 def test_wrong_input_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]):

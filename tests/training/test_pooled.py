@@ -14,10 +14,11 @@ from envs.pool import Pool, PoolConfig, Pooled
 from envs.screen import Screen
 from envs.worlds import Failure, LocalWorlds
 from tests.agents.models import model
+from tests.training.demonstrating import demonstrate
 from tests.training.doors import Guess
 from tests.training.test_trainer import contents, trainer
 from training.arms import describe
-from training.demonstrations import Noise, demonstrate, demonstrations
+from training.demonstrations import Noise, demonstrations
 from training.source import Source
 from training.trainer import GroupTrainer, IterationReport
 from training.warmstart import WarmstartConfig

@@ -26,7 +26,8 @@ from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from evals.viewer import PAGE
-from tests import forked
+from tests import calling, forked
+from tests.calling import environment, offline
 from tests.envs.alfworld import tiny
 from tests.forked import Forked
 from tests.training.events import read_events, told
@@ -43,51 +44,12 @@ pytestmark = pytest.mark.timeout(1200)
 
 BLOCKS = 8
 ITERATIONS = 4
-# Every attempt to reach another machine is written down and refused. Libraries may not be told that this is a test.
-NO_NETWORK = """
-import os, socket
-def refuse(*arguments, **options):
-    with open(os.environ["ATTEMPTS"], "a") as file:
-        file.write(repr(arguments) + "\\n")
-    raise OSError("no network here")
-class Socket(socket.socket):
-    connect = connect_ex = sendto = refuse
-socket.socket = Socket
-socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
-"""
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "training.run", *words]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """The environment of a user at home: nothing says that this is a test."""
-    hidden = {"CI", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "ALFWORLD_DATA"}
-    return (
-        {name: value for name, value in os.environ.items() if name not in hidden} | {"OMP_NUM_THREADS": "1"} | changes
-    )
 
 
 def call(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    if "PYTHONPATH" not in changes:
-        return forked.run("training.run", *words, env=environment(**changes))
-    return subprocess.run(
-        command(*words),
-        cwd=REPOSITORY,
-        env=environment(**changes),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
-def offline(folder: Path) -> dict[str, str]:
-    """Environment variables under which Python starts with `NO_NETWORK`."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    return {"PYTHONPATH": str(folder), "ATTEMPTS": str(folder / "attempts")}
+    if "PYTHONPATH" in changes:
+        return calling.call("training.run", *words, **changes)
+    return forked.run("training.run", *words, env=environment(**changes))
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ import pytest
 
 from envs.errors import InputError
 from envs.installation import REPOSITORY
+from tests.calling import call, environment, offline
 from tests.training.events import needs, read_events, told
 from tests.training.guessing import write_model
-from tests.training.test_run import call, environment, offline
 from training import trackers
 from training.folder import METRICS, RunFolder
 from training.trackers import Arm, Trackers, figures
@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[s
     guard = folder / "offline" / "sitecustomize.py"
     guard.write_text(guard.read_text() + LOCAL)
     variables |= {"TRACKIO_DIR": str(folder / "trackio"), "HOME": str(folder)}
-    done = call(*words, f"out={folder / 'run'}", **variables)
+    done = call("training.run", *words, f"out={folder / 'run'}", **variables)
     assert done.returncode == 0, done.stderr
     assert not Path(variables["ATTEMPTS"]).exists(), Path(variables["ATTEMPTS"]).read_text()
     yield folder / "run", words

@@ -30,7 +30,7 @@ LENGTH = 24
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """TRL's trainer around a random model. No telemetry: CI is set while it is made."""
-    pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[trl]'")
+    pytest.importorskip("trl", reason="TRL is not installed: pip install 'keystone-rl[trl]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CI", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")

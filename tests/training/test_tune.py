@@ -24,9 +24,11 @@ def test_every_target_meets_every_rate_and_seed():
     assert [cell.seed for cell in cells] == [0] * 4 + [1] * 4
 
 
-@pytest.mark.parametrize("argument", ["rates=fast", "seeds=0.5", "rates="])
+@pytest.mark.parametrize(
+    "argument", ["rates=fast", "rates=-1e-3", "rates=nan", "seeds=0.5", "rates=", "seeds=", "targets="]
+)
 def test_words_where_numbers_belong_are_refused(argument: str):
-    with pytest.raises(InputError, match="separated by commas"):
+    with pytest.raises(InputError, match=r"with commas between them|is empty"):
         cells_of(load(TuneConfig, [argument]))
 
 

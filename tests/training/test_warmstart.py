@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ ARGUMENTS = [
 SHAPE = ["shape.blocks=2", "shape.hidden=16", "shape.mlp=16", "shape.heads=2", "shape.head_width=8"]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return forked.run("training.warmstart", *arguments)
+run = partial(forked.run, "training.warmstart")
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import calling
 from tests.training.guessing import write_model
-from tests.training.test_run import call
 from training.folder import LOG, METRICS, REPORT, SUMMARY, RunFolder
 
 pytestmark = pytest.mark.timeout(600)
+
+call = partial(calling.call, "training.run")
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from training.bench.load import GROUP, synchronize, tokenizer
 from training.memory import peak_bytes, reset_peak
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TrainerCallback
+    from trl import GRPOConfig
 
     from training.bench.__main__ import BenchConfig
 
@@ -52,23 +53,41 @@ class Racer:
     def _run(self, rows: Sequence[TrainingRow], dtype: str, scratch: str) -> tuple[float, int]:
         import torch
         from datasets import Dataset
-        from transformers import AutoModelForCausalLM, TrainerCallback
-        from trl import GRPOConfig, GRPOTrainer
+        from transformers import AutoModelForCausalLM
+        from trl import GRPOTrainer
 
-        config = self._config
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             self._folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
         )
         select(model, self._target)
+        args, watch = self._arguments(len(rows), scratch), _Watch(rows, self._config.prompt_tokens)
+        os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=_reward,
+            args=args,
+            train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(1, len(rows) + 1)]}),
+            processing_class=tokenizer(model.config.vocab_size),
+            rollout_func=watch.roll_out,
+            callbacks=[watch.callback()],
+        )
+        trainer.train()
+        return watch.ended - watch.started, peak_bytes(args.device)
+
+    def _arguments(self, rows: int, scratch: str) -> GRPOConfig:
+        """Two iterations of as many updates as ours, each on as many rows, with nothing written."""
+        import torch
+        from trl import GRPOConfig
+
+        config = self._config
         each = max(1, config.micro_batch_tokens // (config.prompt_tokens + config.reply_tokens))
-        each = max(size for size in range(1, each + 1) if (len(rows) // config.updates) % size == 0)
-        batches = len(rows) // each
-        args = GRPOConfig(
+        each = max(size for size in range(1, each + 1) if (rows // config.updates) % size == 0)
+        return GRPOConfig(
             output_dir=scratch,
             per_device_train_batch_size=each,
-            steps_per_generation=batches,
-            gradient_accumulation_steps=batches // config.updates,
-            num_generations=min(GROUP, len(rows)),
+            steps_per_generation=rows // each,
+            gradient_accumulation_steps=rows // each // config.updates,
+            num_generations=min(GROUP, rows),
             num_iterations=config.epochs,
             max_steps=2 * config.updates * config.epochs,
             max_completion_length=config.reply_tokens,
@@ -84,37 +103,45 @@ class Racer:
             use_cpu=config.device == "cpu" or not torch.cuda.is_available(),
             seed=config.seed,
         )
-        started, ended = list[float](), list[float]()
 
-        def roll_out(prompts: list[Any], trainer: Any) -> dict[str, Any]:  # noqa: ANN401
-            given = [row.row.tokens.tolist() for row in rows]
-            synchronize(trainer.accelerator.device)
-            reset_peak(trainer.accelerator.device)
-            started.append(time.perf_counter())
-            return {
-                "prompt_ids": [tokens[: config.prompt_tokens] for tokens in given],
-                "completion_ids": [tokens[config.prompt_tokens :] for tokens in given],
-                "logprobs": [row.old.tolist() for row in rows],
-            }
 
-        def reward(completions: list[Any], **_: Any) -> list[float]:  # noqa: ANN401
-            return [float(number % 3) for number in range(len(completions))]
+class _Watch:
+    """Hands out the rows in the place of a rollout, and times what TRL does with them.
+
+    Attributes:
+        started: when the rows were handed out last.
+        ended: when the last update was through.
+    """
+
+    def __init__(self, rows: Sequence[TrainingRow], prompt_tokens: int) -> None:
+        self.started = self.ended = 0.0
+        self._rows, self._prompt_tokens = rows, prompt_tokens
+
+    def roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:  # noqa: ANN401 - TRL's signature
+        """What TRL calls for replies."""
+        given = [row.row.tokens.tolist() for row in self._rows]
+        synchronize(trainer.accelerator.device)
+        reset_peak(trainer.accelerator.device)
+        self.started = time.perf_counter()
+        return {
+            "prompt_ids": [tokens[: self._prompt_tokens] for tokens in given],
+            "completion_ids": [tokens[self._prompt_tokens :] for tokens in given],
+            "logprobs": [row.old.tolist() for row in self._rows],
+        }
+
+    def callback(self) -> TrainerCallback:
+        """What notes the end of each update."""
+        from transformers import TrainerCallback
+
+        watch = self
 
         class Ends(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
                 synchronize(args.device)
-                ended.append(time.perf_counter())
+                watch.ended = time.perf_counter()
 
-        os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
-        trainer = GRPOTrainer(
-            model=model,
-            reward_funcs=reward,
-            args=args,
-            train_dataset=Dataset.from_dict({"prompt": [str(number) for number in range(1, len(rows) + 1)]}),
-            processing_class=tokenizer(model.config.vocab_size),
-            rollout_func=roll_out,
-            callbacks=[Ends()],
-        )
-        trainer.train()
-        peak = peak_bytes(args.device)
-        return ended[-1] - started[-1], peak
+        return Ends()
+
+
+def _reward(completions: list[Any], **_: Any) -> list[float]:  # noqa: ANN401 - TRL's signature
+    return [float(number % 3) for number in range(len(completions))]

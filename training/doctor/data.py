@@ -50,7 +50,7 @@ def _real_games(data: str) -> list[Finding]:
             return [*found, Finding("broken", str(error), f"alfworld-download -f, or {_ANOTHER}")]
         if games is None:
             what = "no real ALFWorld games on this machine; games are generated"
-            return [Finding("note", what, "pip install -e '.[alfworld]' && alfworld-download")]
+            return [Finding("note", what, "pip install 'keystone-rl[alfworld]' && alfworld-download")]
         found += _sampled(games)
     if not found:
         what = f"data={data}: no ALFWorld game is there"
@@ -92,7 +92,7 @@ def pinned(config: RunConfig) -> list[Finding]:
             continue
         if panel is None:
             what = f"panel {name} is not checked: it needs the real games of the split {rule.options.get('split')}"
-            found.append(Finding(level, what, "data=PATH, or pip install -e '.[alfworld]' && alfworld-download"))
+            found.append(Finding(level, what, "data=PATH, or pip install 'keystone-rl[alfworld]' && alfworld-download"))
         else:
             what = f"panel {name}: {len(panel.tasks)} tasks, sha256 {panel.sha256[:12]} as pinned"
             found.append(Finding("fine", what))

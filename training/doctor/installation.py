@@ -101,6 +101,9 @@ def namesakes(names: Sequence[str] = (*OURS, "configs")) -> list[Finding]:
 
 def core() -> list[Finding]:
     """Whether the packages of the core are installed, in versions that Keystone takes."""
+    if importlib.util.find_spec("packaging") is None:
+        what = f"{sys.executable} lacks the packages of the core (packaging, the first that was looked for)"
+        return [Finding("broken", what, f"{_INSTALL} && source .venv/bin/activate")]
     wanted, pins = _wanted(), constraints()
     found = [finding for one in wanted[""] if (finding := _compared(one, pins)) is not None]
     broken = [finding for finding in found if finding.level == "broken"]

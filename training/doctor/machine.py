@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from agents.starts import WARM, is_made, start_folder, warmstart_command
 from envs import sandbox
 from envs.cache import cache_folder
+from envs.config_schema import listed
 from envs.errors import InputError
 from envs.sandbox.pool import INSTALL
 from training.config import RunConfig
@@ -260,7 +261,7 @@ def extras_needed(config: RunConfig) -> dict[str, str]:
         found["lora"] = f"layer={config.layer}"
     if config.train.frozen != "plain":
         found["quantized"] = f"train.frozen={config.train.frozen}"
-    found |= {name: f"trackers={name}" for name in ("wandb", "trackio") if name in config.trackers.split(",")}
+    found |= {name: f"trackers={name}" for name in ("wandb", "trackio") if name in listed(config.trackers)}
     if config.sampler == "vllm" and not config.vllm.url:
         found["vllm"] = "sampler=vllm"
     return found

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from envs.config_schema import listed
 from envs.errors import InputError, unknown
 
 ALWAYS = ("tensorboard",)
@@ -75,7 +76,7 @@ def chosen(option: str) -> tuple[str, ...]:
     Raises:
         InputError: one is not known, or its package is not installed.
     """
-    asked = [name.strip() for name in option.split(",") if name.strip()]
+    asked = listed(option)
     found = tuple(dict.fromkeys((*ALWAYS, *asked)))
     for name in found:
         if name not in names():

@@ -126,7 +126,7 @@ def test_without_the_stock_engine_it_says_what_is_not_covered_and_what_to_instal
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"PDDL domain is none.*pip install -e \"\.\[alfworld\]\""):
+    with pytest.raises(MissingExtraError, match=r"PDDL domain is none.*pip install 'keystone-rl\[alfworld\]'"):
         play(tiny.write(tmp_path, pddl_domain=OTHER_DOMAIN))
 
 

@@ -190,7 +190,7 @@ def test_real_annotations(alfworld_data: Path) -> None:
 
 
 def test_the_stock_engine_tells_the_same_goals(alfworld_data: Path) -> None:
-    pytest.importorskip("alfworld", reason="the stock engine is absent; install it: pip install -e '.[alfworld]'")
+    pytest.importorskip("alfworld", reason="the stock engine is absent: pip install 'keystone-rl[alfworld]'")
     native = make(alfworld_data, split="valid_seen")
     stock = make(alfworld_data, split="valid_seen", engine="reference")
     for task in native.sample_tasks(4, 1):

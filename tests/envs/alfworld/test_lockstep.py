@@ -46,7 +46,7 @@ INVALID = (
 @pytest.fixture(scope="module")
 def stock() -> Iterator[None]:
     """The stock engine, which would otherwise translate the same problem on loading and on every reset."""
-    pytest.importorskip("alfworld", reason="the stock engine is absent; install it: pip install -e '.[alfworld]'")
+    pytest.importorskip("alfworld", reason="the stock engine is absent: pip install 'keystone-rl[alfworld]'")
     downward = pytest.importorskip("fast_downward")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(downward, "pddl2sas", lru_cache(maxsize=2)(downward.pddl2sas))

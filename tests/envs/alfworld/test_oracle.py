@@ -26,7 +26,8 @@ from envs.alfworld.rules import World
 from envs.errors import InputError
 from tests.envs.alfworld.kitchen import kitchen
 from tests.envs.alfworld.test_rules import GOALS
-from training.demonstrations import Noise, demonstrate
+from tests.training.demonstrating import demonstrate
+from training.demonstrations import Noise
 
 
 def led_astray(layout: Layout, seed: int, count: int) -> list[str]:

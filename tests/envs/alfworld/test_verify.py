@@ -153,7 +153,7 @@ def test_the_older_format_is_that_of_its_package(alfworld_data: Path) -> None:
 
 
 def test_the_stock_engine_says_the_same_while_it_remembers(alfworld_data: Path) -> None:
-    pytest.importorskip("alfworld", reason="the stock engine is absent; install it: pip install -e '.[alfworld]'")
+    pytest.importorskip("alfworld", reason="the stock engine is absent: pip install 'keystone-rl[alfworld]'")
     game = ordered(str(alfworld_data), "valid_seen")[0]
     walkthrough = read_game(game.path).walkthrough
     plain = play(ReferenceWorld(game.path), Walk("mixed", game.name, walkthrough))
@@ -165,7 +165,7 @@ def test_the_stock_engine_says_the_same_while_it_remembers(alfworld_data: Path) 
 def test_the_command_compares_resumes_and_writes_its_table(
     alfworld_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("alfworld", reason="the stock engine is absent; install it: pip install -e '.[alfworld]'")
+    pytest.importorskip("alfworld", reason="the stock engine is absent: pip install 'keystone-rl[alfworld]'")
     out, table = tmp_path / "out", tmp_path / "table.tsv"
     words = [f"data={alfworld_data}", "walk=walkthrough", "jobs=2", f"out={out}", f"table={table}"]
     assert run_command("verify", VerifyConfig, run, description="", argv=[*words, "games=2"]) == 0

@@ -137,7 +137,7 @@ def test_absent_files_are_named(data: str):
 
 
 def test_a_data_set_by_name(monkeypatch: pytest.MonkeyPatch):
-    datasets = pytest.importorskip("datasets", reason='needs pip install -e ".[datasets]"')
+    datasets = pytest.importorskip("datasets", reason="needs pip install 'keystone-rl[datasets]'")
     rows = datasets.Dataset.from_list([MBPP_ROW])
     local = datasets.DatasetDict({"train": rows, "validation": rows})
     monkeypatch.setattr(datasets, "load_dataset", {"owner/name": local}.__getitem__)
@@ -158,7 +158,7 @@ def test_a_data_set_by_name_without_the_package(monkeypatch: pytest.MonkeyPatch)
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", importing)
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[datasets\]"'):
+    with pytest.raises(MissingExtraError, match=r"pip install 'keystone-rl\[datasets\]'"):
         read("owner/name", "train", 1)
 
 

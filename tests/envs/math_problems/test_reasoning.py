@@ -13,13 +13,13 @@ from envs.math_problems.environment import MathProblems
 from envs.math_problems.reasoning import DEFAULT_FAMILIES, ReasoningGym, harmless
 
 needs_reasoning_gym = pytest.mark.skipif(
-    importlib.util.find_spec("reasoning_gym") is None, reason='needs pip install -e ".[reasoning-gym]"'
+    importlib.util.find_spec("reasoning_gym") is None, reason="needs pip install 'keystone-rl[reasoning-gym]'"
 )
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[reasoning-gym\]"'):
+    with pytest.raises(MissingExtraError, match=r"pip install 'keystone-rl\[reasoning-gym\]'"):
         MathProblems(source="reasoning_gym")
 
 

@@ -109,7 +109,7 @@ def test_missing_and_binary_files(tmp_path: Path):
 
 
 def test_a_data_set_saved_to_disk(tmp_path: Path):
-    datasets = pytest.importorskip("datasets", reason='needs pip install -e ".[datasets]"')
+    datasets = pytest.importorskip("datasets", reason="needs pip install 'keystone-rl[datasets]'")
     train, test = datasets.Dataset.from_list(many(50)), datasets.Dataset.from_list([GSM8K])
     datasets.DatasetDict({"train": train, "test": test}).save_to_disk(str(tmp_path / "saved"))
     env = MathProblems(data=str(tmp_path / "saved"), split="test")
@@ -127,7 +127,7 @@ def test_a_data_set_without_the_package(monkeypatch: pytest.MonkeyPatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[datasets\]"'):
+    with pytest.raises(MissingExtraError, match=r"pip install 'keystone-rl\[datasets\]'"):
         load_dataset("openai/gsm8k", "main", "train")
     assert records_module.QUESTION_FIELDS[0] == "question"
 

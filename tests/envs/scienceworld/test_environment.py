@@ -243,7 +243,7 @@ def test_missing_java_and_a_missing_package_are_one_clear_line(
     with pytest.raises(MissingExtraError, match="needs Java, and the search path has none"):
         envs.make("scienceworld")
     monkeypatch.setitem(sys.modules, "scienceworld.constants", None)
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[scienceworld\]"'):
+    with pytest.raises(MissingExtraError, match=r"pip install 'keystone-rl\[scienceworld\]'"):
         servers.find_simulator()
 
 

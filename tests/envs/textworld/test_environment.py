@@ -187,7 +187,7 @@ def test_a_wrong_task_is_one_clear_line(options: dict[str, str], line: str, coin
 def test_a_missing_library_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "textworld", None)
     assert "textworld" in envs.names()
-    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[textworld\]"'):
+    with pytest.raises(MissingExtraError, match=r"pip install 'keystone-rl\[textworld\]'"):
         envs.make("textworld")
 
 

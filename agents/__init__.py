@@ -1,0 +1,1 @@
+"""Text into actions, and the model as a stack of blocks."""
