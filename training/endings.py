@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agents.policies.synced import SyncError
+from envs.command import launched
 from envs.errors import ExhaustedError, StorageError
+from training.heartbeat import LostProcessError, broken
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
 # PyTorch's allocators raise plain RuntimeErrors on the CPU.
 _MEMORY = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
+# What torch.distributed says of a process that is gone.
+_BROKEN = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
 
 @contextmanager
@@ -26,6 +30,7 @@ def told(folder: Path) -> Iterator[None]:
         StorageError: something cannot be written.
         SyncError: the engine that samples is gone, or has other weights.
         ExhaustedError: there was not enough memory.
+        LostProcessError: another process of the training is gone or stopped.
         SystemExit: Ctrl-C, where nothing listens for it yet or a second time; with code 130.
     """
     command = f"python -m training.run resume={folder}"
@@ -35,13 +40,16 @@ def told(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"stopped. Go on with: {command}", flush=True)
         raise SystemExit(130) from None
-    except (StorageError, SyncError) as error:
+    except (StorageError, SyncError, LostProcessError) as error:
         raise type(error)(f"{error} {go_on}") from error
     except OSError as error:
         if error.errno not in _STORAGE:
             raise
         raise StorageError(f"{error.filename or 'the disk'}: {error.strerror}. {go_on}") from error
     except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and launched() > 1 and any(sign in str(error).lower() for sign in _BROKEN):
+            # Met where gradients are exchanged, whose group has a time limit of its own.
+            raise LostProcessError(f"{broken(error)} {go_on}") from error
         if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _MEMORY):
             raise
         why = str(error).strip().splitlines()
