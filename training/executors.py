@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from envs.errors import InputError
@@ -38,7 +37,7 @@ def run_cells(
     *,
     names: Sequence[str] | None = None,
     idle_seconds: float = IDLE_SECONDS,
-    say: Callable[[str], None] = partial(print, flush=True),
+    say: Callable[[str], None] = print,
 ) -> Iterator[Row]:
     """Runs cells and yields their rows as they finish.
 

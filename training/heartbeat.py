@@ -77,7 +77,7 @@ class Heartbeat:
                 self._unfinished = work, group
                 raise
         try:
-            work.wait()
+            work.wait(_LOOK)
         except RuntimeError as error:
             raise LostProcessError(broken(error)) from error
 

@@ -263,8 +263,8 @@ def portable(config: SweepConfig) -> SweepConfig:
         env = replace(env, data="")
     # What is trained may be extended; what every cell shares may not change.
     asked: dict[str, Any] = {"layers": "", "seeds": "", "full": True, "lora": "", "selectors": "", "rates": ""}
-    where: dict[str, Any] = {"out": "", "jobs": 1, "executor": "local", "idle_seconds": 1.0, "plan": False, "panel_data": ""}
-    kept: dict[str, Any] = {"checkpoint_every": 1, "reserve": ReserveConfig()}
+    where: dict[str, Any] = {"out": "", "jobs": 1, "executor": "local", "plan": False, "panel_data": ""}
+    kept: dict[str, Any] = {"checkpoint_every": 1, "reserve": ReserveConfig(), "idle_seconds": 1.0}
     return replace(config, env=env, **asked, **where, **kept)
 
 
