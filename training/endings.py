@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from agents.policies.synced import SyncError
 from envs.command import launched
-from envs.errors import ExhaustedError, StorageError
+from envs.errors import ExhaustedError, InputError, StorageError
 from training.heartbeat import LostProcessError, broken
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -20,14 +21,15 @@ _BROKEN = ("gloo", "nccl", "connection closed by peer", "connection reset by pee
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Says how to go on where the disk, the memory or an impatient person has ended a run.
+def told(folder: Path, data: str = "") -> Iterator[None]:
+    """Says how to go on where the disk, the memory, data that is gone or an impatient person has ended a run.
 
     Args:
         folder: the run's folder.
+        data: the files that its world reads, if any.
 
     Raises:
-        StorageError: something cannot be written.
+        StorageError: something cannot be written, or the data is there no more.
         SyncError: the engine that samples is gone, or has other weights.
         ExhaustedError: there was not enough memory.
         LostProcessError: another process of the training is gone or stopped.
@@ -35,6 +37,8 @@ def told(folder: Path) -> Iterator[None]:
     """
     command = f"python -m training.run resume={folder}"
     go_on = f"What was written before is whole; go on with: {command}"
+    given = Path(data).expanduser()
+    there = bool(data) and os.path.exists(given)
     try:
         yield
     except KeyboardInterrupt:
@@ -42,8 +46,13 @@ def told(folder: Path) -> Iterator[None]:
         raise SystemExit(130) from None
     except (StorageError, SyncError, LostProcessError) as error:
         raise type(error)(f"{error} {go_on}") from error
-    except OSError as error:
-        if error.errno not in _STORAGE:
+    except (InputError, OSError) as error:
+        if there and not os.path.exists(given):
+            raise StorageError(
+                f"data={data} is gone ({str(error).rstrip('.')}). What was written before is whole; once it is back, go "
+                f"on with: {command}"
+            ) from error
+        if not isinstance(error, OSError) or error.errno not in _STORAGE:
             raise
         raise StorageError(f"{error.filename or 'the disk'}: {error.strerror}. {go_on}") from error
     except (MemoryError, RuntimeError) as error:
