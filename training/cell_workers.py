@@ -41,6 +41,8 @@ class _Worker:
         index: number of the cell.
         future: of its row.
         tried: how often the cell was begun.
+        process: the process.
+        pid: its number.
     """
 
     def __init__(self, function: Callable[..., Row], index: int, call: tuple[Any, ...], tried: int = 1) -> None:
@@ -48,6 +50,8 @@ class _Worker:
         self._pool = futures.ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent)
         self.begin(function, index, call, tried)
         (self.process,) = self._pool._processes.values()
+        assert self.process.pid is not None
+        self.pid = self.process.pid
 
     def begin(self, function: Callable[..., Row], index: int, call: tuple[Any, ...], tried: int = 1) -> None:
         """Begins a further cell."""
@@ -57,7 +61,7 @@ class _Worker:
 
     def idle(self) -> float:
         """Seconds for which it and its children have used no processor time, as far as was looked."""
-        used = _used(self.process.pid)
+        used = _used(self.pid)
         if used != self._used:
             self._used, self._since = used, time.monotonic()
         return time.monotonic() - self._since
@@ -71,7 +75,7 @@ class _Worker:
     def ask_to_stop(self) -> None:
         """Has the cell stop in good order."""
         if self.process.is_alive():
-            os.kill(self.process.pid, signal.SIGINT)
+            os.kill(self.pid, signal.SIGINT)
 
     def close(self, kill: bool = False) -> None:
         """Ends the process: it does nothing any more, or is killed."""
@@ -137,7 +141,7 @@ def _silence(worker: _Worker, idle_seconds: float) -> str:
         return ""
     stopped = ""
     with contextlib.suppress(psutil.Error):
-        stopped = " (it is stopped)" if psutil.Process(worker.process.pid).status() == psutil.STATUS_STOPPED else ""
+        stopped = " (it is stopped)" if psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED else ""
     return f"has used no processor time for {idle_seconds:g} s{stopped} and is killed"
 
 
@@ -147,7 +151,7 @@ def _told(name: str, worker: _Worker, lost: str) -> str:
     Raises:
         LostCellError: it was begun often enough.
     """
-    line = f"cell {name}: its process {worker.process.pid} {lost}."
+    line = f"cell {name}: its process {worker.pid} {lost}."
     if worker.tried >= TRIES:
         raise LostCellError(f"{line} It was begun {TRIES} times. Finished cells are kept; the same command goes on.")
     return f"{line} The cell goes on in another one, try {worker.tried + 1} of {TRIES}."
@@ -160,7 +164,7 @@ def _stop(workers: Sequence[_Worker], names: Sequence[str], say: Callable[[str],
         if not running:
             break
         if ask:
-            say(f"waiting for {', '.join(f'cell {names[worker.index]} ({worker.process.pid})' for worker in running)}")
+            say(f"waiting for {', '.join(f'cell {names[worker.index]} ({worker.pid})' for worker in running)}")
             for worker in running:
                 worker.ask_to_stop()
         futures.wait([worker.future for worker in running], _STOP_SECONDS)

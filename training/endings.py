@@ -49,8 +49,8 @@ def told(folder: Path, data: str = "") -> Iterator[None]:
     except (InputError, OSError) as error:
         if there and not os.path.exists(given):
             raise StorageError(
-                f"data={data} is gone ({str(error).rstrip('.')}). What was written before is whole; once it is back, go "
-                f"on with: {command}"
+                f"data={data} is gone ({str(error).rstrip('.')}). What was written before is whole; once it is back, "
+                f"go on with: {command}"
             ) from error
         if not isinstance(error, OSError) or error.errno not in _STORAGE:
             raise

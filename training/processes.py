@@ -183,7 +183,8 @@ def current() -> Processes:
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         rank, count = distributed.get_rank(), distributed.get_world_size()
         # Of its own, as one that waits for something holds the other back.
-        store = distributed.PrefixStore("keystone", distributed_c10d._get_default_store().clone())
+        own: Any = distributed_c10d._get_default_store()
+        store = distributed_c10d.PrefixStore("keystone", own.clone())
         for _, before in _joined:
             _close(before)
         _joined[:] = [(world, Processes(rank, count, group, Heartbeat(store, rank, count)))]

@@ -47,12 +47,13 @@ def test_a_holder_that_is_stopped_is_not_waited_for_for_ever(
 ):
     monkeypatch.setattr(files, "_LOCK_SECONDS", 0.3)
     with caplog.at_level(logging.WARNING):
-        path = files.made_file(NAME)
+        game = files.make_game(files.MadeTask(NAME))
+        path = files._kept(f"made\0{NAME}", lambda: game)
     assert files._whole(path.parent)
     (record,) = caplog.records
     assert f"the game {NAME}: process unknown has been making a game for 0.3 s" in record.getMessage()
     # Who was waited for in vain goes on later and finds the game made.
-    files._write(files.make_game(files.MadeTask(NAME)), path.parent)
+    files._write(game, path.parent)
     assert files._whole(path.parent)
     assert [each for each in path.parent.parent.iterdir() if each.is_dir()] == [path.parent]
 
