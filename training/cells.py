@@ -22,6 +22,7 @@ from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
 from training import selectors
 from training.config import RunConfig
+from training.executors import IDLE_SECONDS
 from training.folder import CONFIG, RunFolder
 from training.prepare import block_count
 from training.watch import watched
@@ -46,6 +47,9 @@ class SweepConfig(RunConfig):
         "", "the folder of a search by training.tune, whose best rate of each target is taken; empty takes train.*"
     )
     jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
+    idle_seconds: float = key(
+        IDLE_SECONDS, "a cell whose processes have done nothing for so long is begun again", unit="seconds", minimum=1.0
+    )
     executor: Literal["local", "ray"] = key("local", "where: in processes here, or on a Ray cluster")
     plan: bool = key(False, "say what the study would cost, and end")
 
