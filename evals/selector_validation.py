@@ -90,6 +90,32 @@ def block_regrets(wins_LSN: NDArray[np.float64], splits: int = SPLITS, seed: int
     return total_L / splits
 
 
+def pooled(studies: Sequence[Mapping[str, Mapping[str, Any]]]) -> tuple[int, dict[str, float]]:
+    """The mean regret of each selector over the cells of several studies; a cell is a study's seed.
+
+    Args:
+        studies: what `validate` returned for each.
+
+    Returns:
+        The number of cells, and the regrets by selector, the best first; of those alone that picked in every cell.
+    """
+    cells = [max((len(row["picks"]) for row in judged.values()), default=0) for judged in studies]
+    total = sum(cells)
+    always = [
+        name
+        for name in dict.fromkeys(name for judged in studies for name in judged)
+        if all(
+            name in judged and (name in (RANDOM, MIDDLE) or len(judged[name]["picks"]) == count)
+            for judged, count in zip(studies, cells, strict=True)
+        )
+    ]
+    means = {
+        name: sum(count * judged[name]["regret"] for judged, count in zip(studies, cells, strict=True)) / max(total, 1)
+        for name in always
+    }
+    return total, dict(sorted(means.items(), key=lambda item: item[1]))
+
+
 def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, int] | None:
     """Spearman's correlation between two studies' success by relative depth: rho, p and the number of blocks.
 

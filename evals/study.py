@@ -1,7 +1,8 @@
 """`python -m evals.study folder=DIR`: reads a layer-contribution study again, and compares it with others.
 
 Builds `study.json`, the plot `contribution.svg` and the plain-language reading from the cells that `training.sweep`
-wrote. With against=DIR,DIR it also prints how far the studies rank the blocks alike.
+wrote. With against=DIR,DIR it also prints how far the studies rank the blocks alike, and what selectors give up against
+the best block over all their cells together.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from envs.command import run_command
 from envs.config_schema import key, listed
 from envs.errors import InputError
 from envs.files import understood
+from evals.findings import in_points
 from evals.folder import Folder
-from evals.selector_validation import rank_correlation, validate
+from evals.selector_validation import pooled, rank_correlation, validate
 from evals.studies import arms_of, build, read_cells
 from evals.study_chart import chart
 from evals.study_reading import reading
@@ -31,7 +33,7 @@ class StudyConfig:
     """Keys of `evals.study`."""
 
     folder: str = key("", "the study's folder, as training.sweep wrote it")
-    against: str = key("", "other studies' folders to compare ranks with, separated by commas")
+    against: str = key("", "other studies' folders to compare ranks and pool selectors with, separated by commas")
 
 
 def main(config: StudyConfig) -> int:
@@ -41,7 +43,8 @@ def main(config: StudyConfig) -> int:
     for line in write(Path(config.folder)):
         print(line)
     others = [Path(part) for part in listed(config.against)]
-    for line in agreement([Path(config.folder), *others]):
+    folders = [Path(config.folder), *others]
+    for line in [*agreement(folders), *selectors_over(folders)]:
         print(line)
     return 0
 
@@ -104,6 +107,18 @@ def agreement(folders: Sequence[Path]) -> list[str]:
         rho, p, count = found
         lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p:.2g}).")
     return lines
+
+
+def selectors_over(folders: Sequence[Path]) -> list[str]:
+    """What selectors give up over the cells of two studies or more, one line; those of which each cell has a pick."""
+    asked = [(Folder(path).read_json(STUDY) or {}).get("selectors", {}) for path in folders]
+    with understood(folders[0] / STUDY, "a study"):
+        judged = [found for found in asked if any(row["picks"] for row in found.values())]
+        if len(judged) < 2:
+            return []
+        cells, regrets = pooled(judged)
+    told = ", ".join(f"{name} {in_points(regret)}" for name, regret in regrets.items())
+    return [f"Points given up against the best block, over {cells} cells of {len(judged)} studies: {told}."]
 
 
 def _means(content: Mapping[str, Any]) -> dict[str, float]:

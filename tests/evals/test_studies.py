@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envs.errors import InputError
 from evals import study
-from evals.selector_validation import block_regrets, rank_correlation, validate
+from evals.selector_validation import block_regrets, pooled, rank_correlation, validate
 from evals.statistics import contribution as of_one_seed
 from evals.statistics import fieller
 from evals.studies import arms_of, build, contribution, difference, read_cells
@@ -163,6 +163,20 @@ def test_selectors_are_judged_by_regret_ranks_and_cost():
     assert validate(arms_of([row for row in rows if row["arm"] != "3"]), picks, PANEL, 4, 1000) == {}
 
 
+def test_selectors_are_pooled_over_the_cells_of_several_studies():
+    def judged(seeds: int, **regrets: float) -> dict[str, dict[str, Any]]:
+        picks = {name: {} if name in ("random", "middle") else {each: [0] for each in range(seeds)} for name in regrets}
+        return {name: {"regret": regret, "picks": picks[name]} for name, regret in regrets.items()}
+
+    long = judged(3, random=0.04, middle=0.06, auto=0.0, norm=0.08)
+    short = judged(1, random=0.0, middle=-0.02, auto=0.04, norm=0.0)
+    short["norm"]["picks"] = {}
+    cells, regrets = pooled([long, short])
+    assert cells == 4
+    assert list(regrets) == ["auto", "random", "middle"]
+    assert regrets == pytest.approx({"auto": 0.01, "random": 0.03, "middle": 0.04})
+
+
 def test_ranks_are_compared_block_by_block():
     assert rank_correlation({"0": 1, "1": 2, "2": 3}, {"0": 10, "1": 20, "2": 30, "9": 0}) == pytest.approx(
         (1.0, 0.0, 3)
@@ -206,6 +220,13 @@ def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.Cap
     ):
         assert part in said
     assert json.loads((first / "study.json").read_text())["selectors"]["sharp"]["rank_correlation"] == pytest.approx(1)
+    assert "Points given up" not in said
+    for seed in range(2):
+        row = pick("sharp", seed, 2, [0.1, 0.6, 0.9, 0.3])
+        (second / "cells" / f"{row['cell']}.json").write_text(json.dumps(row))
+    study.write(second)
+    assert study.main(study.StudyConfig(str(first), str(second))) == 0
+    assert "over 5 cells of 2 studies: " in capsys.readouterr().out
     assert read_cells(first)
     drawn = ElementTree.parse(first / "contribution.svg").getroot()
     assert drawn.tag.endswith("svg")
