@@ -4,12 +4,12 @@
 # make test-vllm the tests of sampler=vllm with vLLM's CPU build, in an environment of its own (.venv-vllm)
 # make fuzz      breaks the files that Keystone reads, for MINUTES=30, and prints what it found
 # make chaos     provokes every fault on purpose and prints what is seen and lost (ARGS="kills=100": random kills instead)
+# make soak      trains on two worlds at once for MINUTES=120 and watches that they hold no more and more
 # make audit     known vulnerabilities of the pinned versions, by pip-audit in an environment of its own (.venv-audit)
 # make lint      linters and type checker alone
 
 PYTHON ?= python3
 ARGS ?=
-MINUTES ?= 30
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-chec
 INPUTS := $(BIN)/python pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-all install-vllm run test test-vllm fuzz chaos audit lint
+.PHONY: help install install-all install-vllm run test test-vllm fuzz chaos soak audit lint
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -40,10 +40,13 @@ test-vllm: install-vllm
 	$(VLLM)/bin/python -m pytest tests/agents/vllm $(ARGS)
 
 fuzz: install-all
-	$(BIN)/python -m tests.fuzz minutes=$(MINUTES) $(ARGS)
+	$(BIN)/python -m tests.fuzz minutes=$(or $(MINUTES),30) $(ARGS)
 
 chaos: install-all
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: install-all
+	$(BIN)/python -m tests.soak minutes=$(or $(MINUTES),120) $(ARGS)
 
 audit: .venv-audit/.installed
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

@@ -109,6 +109,7 @@ class Endpoint:
     Attributes:
         url: its address.
         model: the model's name there.
+        deadline: seconds that a request may take with all of its tries.
     """
 
     def __init__(self, config: EndpointConfig) -> None:
@@ -122,7 +123,7 @@ class Endpoint:
         """
         import httpx
 
-        self.url = address(config.url)
+        self.url, self.deadline = address(config.url), config.deadline
         self._config = config
         self._key = os.environ.get(config.key_variable, "")
         if not self._key and config.key_variable != _KEY_VARIABLE:
@@ -185,7 +186,7 @@ class Endpoint:
         import httpx
 
         try:
-            answer = self._client.get(f"{self.url}/models", timeout=min(self._config.timeout, 10.0))
+            answer = self._send("GET", "/models", min(self._config.timeout, 10.0))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise InputError(f"policy.url={self.url}: nothing answers there ({self._said(error)}).") from None
         if answer.status_code in (401, 403):
@@ -195,13 +196,26 @@ class Endpoint:
         except (ValueError, KeyError, TypeError):
             return []
 
+    def _send(self, method: str, path: str, seconds: float, body: dict[str, Any] | None = None) -> httpx.Response:
+        """Sends a request and reads the whole answer; the client's own limit is for each piece of it alone."""
+        import httpx
+
+        until, content = time.monotonic() + seconds, bytearray()
+        with self._client.stream(method, self.url + path, json=body, timeout=seconds) as answer:
+            for part in answer.iter_bytes():
+                content += part
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout("the answer comes too slowly")
+        wait = {"Retry-After": answer.headers["Retry-After"]} if "Retry-After" in answer.headers else {}
+        return httpx.Response(answer.status_code, headers=wait, content=bytes(content))
+
     def _try(self, body: dict[str, Any], seconds: float) -> Answer | _Try:
         import httpx
 
         try:
-            answer = self._client.post(self.url + _COMPLETIONS, json=body, timeout=seconds)
+            answer = self._send("POST", _COMPLETIONS, seconds, body)
         except httpx.TimeoutException:
-            return _Try(f"nothing came within {seconds:.3g} s")
+            return _Try(f"no whole answer came within {seconds:.3g} s")
         except httpx.HTTPError as error:
             return _Try(self._said(error))
         if answer.status_code == 200:

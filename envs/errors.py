@@ -19,7 +19,7 @@ class MissingExtraError(InputError, ImportError):
 
 
 class StorageError(KeystoneError):
-    """A file cannot be written: a full disk, a read-only folder. What was written before is whole."""
+    """A file cannot be written (a full disk, a read-only folder), or data is gone. What was written before is whole."""
 
 
 class ExhaustedError(KeystoneError):

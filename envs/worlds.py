@@ -83,6 +83,16 @@ class Worlds(Players, Protocol):
         ...
 
 
+def missing_file(error: Exception) -> str:
+    """Says that a file which a world needs to start a task cannot be had; "" if the error is about something else.
+
+    The world has no answer then to any command, and an episode that counts as lost would be a lie.
+    """
+    if not isinstance(error, OSError) or error.filename is None:
+        return ""
+    return f"cannot use {str(error.filename)!r}: {error.strerror or error}."
+
+
 class LocalWorlds:
     """Worlds in this process. A world that failed is not used again; others play one episode after another.
 
@@ -141,6 +151,8 @@ class LocalWorlds:
         except InputError:
             raise
         except Exception as error:  # as in step
+            if missing := missing_file(error):
+                raise InputError(missing) from error
             return self._fail(row, error)
         return self._said[row]
 

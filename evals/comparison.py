@@ -149,10 +149,17 @@ def difference_ends(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Corrects the p of several questions asked at once by Holm's method, in the given order."""
-    from statsmodels.stats.multitest import multipletests
+    """Corrects the p of several questions asked at once by Holm's method, in the given order.
 
-    return [float(value) for value in multipletests(p, method="holm")[1]] if len(p) else []
+    The i-th smallest of n, from 0, becomes the largest of (n - i) p so far, at most 1 (Holm 1979, Scandinavian Journal
+    of Statistics 6:65).
+    """
+    # statsmodels' own collects the garbage of the whole process at each call: a third of a second beside PyTorch.
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(raised, 1.0)
+    return [float(value) for value in corrected]
 
 
 def tasks_to_see(difference: float, deviation: float, plays: int = 1) -> int:

@@ -13,6 +13,8 @@ import pytest
 
 # The tests run in several processes at once; each uses one core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray gives way to all other processes, so that beside other tests its own would take minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # TRL, which only tests use beside the warm start, reports its use otherwise.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

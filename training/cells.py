@@ -22,6 +22,7 @@ from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
 from training import selectors
 from training.config import RunConfig
+from training.executors import IDLE_SECONDS
 from training.folder import CONFIG, RunFolder
 from training.prepare import block_count
 from training.watch import watched
@@ -46,6 +47,9 @@ class SweepConfig(RunConfig):
         "", "the folder of a search by training.tune, whose best rate of each target is taken; empty takes train.*"
     )
     jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
+    idle_seconds: float = key(
+        IDLE_SECONDS, "a cell whose processes have done nothing for so long is begun again", unit="seconds", minimum=1.0
+    )
     executor: Literal["local", "ray"] = key("local", "where: in processes here, or on a Ray cluster")
     plan: bool = key(False, "say what the study would cost, and end")
 
@@ -87,6 +91,9 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
+    from agents.models import quiet
+
+    quiet()
     from evals.stopping import StoppedError
     from training.prepare import check, load_model, open_run
 
@@ -205,6 +212,9 @@ def _trial(config: SweepConfig) -> dict[str, float]:
     """Plays and learns one iteration of the middle block; extrapolates."""
     import torch
 
+    from agents.models import quiet
+
+    quiet()
     from agents.targets import parse
     from training.arms import train
     from training.prepare import check, load_model, open_run

@@ -5,8 +5,8 @@ and take the same decisions; what may differ between them (how long something to
 what a folder holds) is told by one to all. Episodes and rows are dealt out by `training.shares`.
 
 What is told goes over a gloo group of its own as JSON and raw tensors, nothing pickled: it waits as long as the slowest
-rollout takes, where the group of the gradients keeps its time limit. A process on its own is the case of one: nothing
-is sent then, and torch is not imported.
+rollout takes while all go on (`training.heartbeat`), where the group of the gradients keeps its time limit. A process
+on its own is the case of one: nothing is sent then, and torch is not imported.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agents.models import choose_device
 from envs.command import launched
 from envs.errors import InputError, KeystoneError
 from evals.stopping import StoppedError
+from training.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _SPREADING = ("FSDP", "DEEPSPEED")
 _OTHERS = ("MEGATRON_LM",)
 PATIENCE = timedelta(days=7)
-"""How long a process waits to be told something: one may play while all others wait."""
+"""The time limit of the group of messages: one process may play while all others wait, as long as it goes on."""
 
 
 class OtherProcessError(KeystoneError):
@@ -48,11 +49,13 @@ class Processes:
         rank: number of this process, from 0.
         count: how many there are.
         group: what messages go through; None for one process.
+        heart: says that this process goes on, and whether the others do; None for one process.
     """
 
     rank: int = 0
     count: int = 1
     group: Any = None
+    heart: Heartbeat | None = None
 
     @property
     def main(self) -> bool:
@@ -139,7 +142,8 @@ class Processes:
         told = {}
         for name, (shape, dtype) in self.agree(facts).items():
             value = given[name].cpu().contiguous() if self.main else torch.empty(shape, dtype=getattr(torch, dtype))
-            torch.distributed.broadcast(value.reshape(-1).view(torch.uint8), 0, group=self.group)
+            flat = value.reshape(-1).view(torch.uint8)
+            self._wait(torch.distributed.broadcast(flat, 0, group=self.group, async_op=True))
             told[name] = value
         return told
 
@@ -148,13 +152,17 @@ class Processes:
         from torch.distributed import all_gather
 
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
-        all_gather(sizes, torch.tensor([len(message)]), group=self.group)
+        self._wait(all_gather(sizes, torch.tensor([len(message)]), group=self.group, async_op=True))
         longest = max(int(size) for size in sizes)
         own = torch.zeros(longest, dtype=torch.uint8)
         own[: len(message)] = torch.frombuffer(bytearray(message), dtype=torch.uint8)
         parts = [torch.empty_like(own) for _ in sizes]
-        all_gather(parts, own, group=self.group)
+        self._wait(all_gather(parts, own, group=self.group, async_op=True))
         return [part[: int(size)].numpy().tobytes() for part, size in zip(parts, sizes, strict=True)]
+
+    def _wait(self, work: Any) -> None:  # noqa: ANN401 - `torch.distributed.Work`
+        assert self.heart is not None
+        self.heart.wait(work, self.group)
 
 
 ALONE = Processes()
@@ -166,13 +174,20 @@ def current() -> Processes:
     if "torch" not in sys.modules:
         return ALONE
     from torch import distributed
+    from torch.distributed import distributed_c10d
 
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
         return ALONE
     world = distributed.group.WORLD
     if not _joined or _joined[0][0] is not world:
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
-        _joined[:] = [(world, Processes(distributed.get_rank(), distributed.get_world_size(), group))]
+        rank, count = distributed.get_rank(), distributed.get_world_size()
+        # Of its own, as one that waits for something holds the other back.
+        own: Any = distributed_c10d._get_default_store()
+        store = distributed_c10d.PrefixStore("keystone", own.clone())
+        for _, before in _joined:
+            _close(before)
+        _joined[:] = [(world, Processes(rank, count, group, Heartbeat(store, rank, count)))]
     return _joined[0][1]
 
 
@@ -200,8 +215,18 @@ def joined(device: str) -> Iterator[Processes]:
         # A launcher ends all processes as soon as one has left with another code than 0.
         current().gather(None)
     finally:
+        lost = any(_close(before) for _, before in _joined)
         _joined.clear()
-        distributed.destroy_process_group()
+        if not lost:
+            distributed.destroy_process_group()
+
+
+def _close(processes: Processes) -> bool:
+    """Has this process fall silent; whether it waited for another one in vain."""
+    if processes.heart is None:
+        return False
+    processes.heart.close()
+    return processes.heart.lost
 
 
 def asked_for(kind: str) -> bool:

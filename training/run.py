@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from envs.command import launched, run_command
 from envs.config import load, save
 from envs.errors import InputError
+from envs.registry import options_of
 from training import deepspeed_settings
 from training.config import RunConfig
 from training.endings import told
@@ -66,7 +67,7 @@ def work(config: RunConfig, inputs: Inputs, processes: Processes) -> int:
         processes.first(lambda: begin(config, path))
     folder = RunFolder(path)
     processes.first(folder.claim)
-    with told(path):
+    with told(path, str(options_of(inputs.config.env).get("data") or "")):
         run = open_run(inputs, loaded, folder)
         run.trackers = chosen(inputs.config.trackers)
         return play(run, inputs, processes)

@@ -115,7 +115,14 @@ def _compute(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> int:
     settings = (out / WORK / CONFIG).read_text(encoding="utf-8")
     calls = [(settings, cell, str(out.resolve() / WORK)) for cell in waiting]
     try:
-        for row in run_cells(compute, calls, config.jobs, config.executor):
+        for row in run_cells(
+            compute,
+            calls,
+            config.jobs,
+            config.executor,
+            names=[cell.file for cell in waiting],
+            idle_seconds=config.idle_seconds,
+        ):
             Folder(out / CELLS).write_json(f"{row['cell']}.json", row)
             done += 1
             left = (time.perf_counter() - started) / done * (len(waiting) - done)
@@ -263,7 +270,7 @@ def portable(config: SweepConfig) -> SweepConfig:
     # What is trained may be extended; what every cell shares may not change.
     asked: dict[str, Any] = {"layers": "", "seeds": "", "full": True, "lora": "", "selectors": "", "rates": ""}
     where: dict[str, Any] = {"out": "", "jobs": 1, "executor": "local", "plan": False, "panel_data": ""}
-    kept: dict[str, Any] = {"checkpoint_every": 1, "reserve": ReserveConfig()}
+    kept: dict[str, Any] = {"checkpoint_every": 1, "reserve": ReserveConfig(), "idle_seconds": 1.0}
     return replace(config, env=env, **asked, **where, **kept)
 
 

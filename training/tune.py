@@ -26,7 +26,7 @@ from envs.errors import ExhaustedError, InputError
 from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
-from training.executors import run_cells
+from training.executors import IDLE_SECONDS, run_cells
 from training.folder import CONFIG, STATE, RunFolder
 from training.prepare import check_layer
 
@@ -41,6 +41,9 @@ class TuneConfig(RunConfig):
     rates: str = key("3e-4,1e-3,3e-3", "the learning rates to try, separated by commas")
     seeds: str = key("0", "the seeds to train each with, separated by commas")
     jobs: int = key(1, "cells trained at a time, each on one thread", unit="processes", minimum=1)
+    idle_seconds: float = key(
+        IDLE_SECONDS, "a cell whose processes have done nothing for so long is begun again", unit="seconds", minimum=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,13 @@ def main(config: TuneConfig) -> int:
     waiting = [cell for cell in cells if cell.name not in done]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
     try:
-        for row in run_cells(train_cell, [(out, cell) for cell in waiting], config.jobs):
+        for row in run_cells(
+            train_cell,
+            [(out, cell) for cell in waiting],
+            config.jobs,
+            names=[cell.name for cell in waiting],
+            idle_seconds=config.idle_seconds,
+        ):
             RunFolder(out).append(CELLS, [row])
             done[row["cell"]] = row
             best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
@@ -113,7 +122,7 @@ def open_folder(config: TuneConfig) -> Path:
         InputError: it holds something else, or a search with other settings.
     """
     out = Path(config.out or "runs/tune")
-    kept = replace(config, out="", targets="", rates="", seeds="", jobs=1)
+    kept = replace(config, out="", targets="", rates="", seeds="", jobs=1, idle_seconds=1.0)
     if not (out / CONFIG).is_file():
         RunFolder.create(out)
         save(kept, out / CONFIG)
@@ -130,6 +139,9 @@ def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     import torch
 
     from agents.blocks import find_stack
+    from agents.models import quiet
+
+    quiet()
     from agents.targets import parse
     from evals.stopping import StoppedError
     from training.arms import train

@@ -11,15 +11,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
-from agents.completions import Answer, Endpoint
+from agents.completions import Answer, Endpoint, EndpointError
 from agents.draws import turn_seed
 from agents.parsing import parse
 from agents.prompts import Manner, message, recalled
 from agents.types import EpisodeKey, Format, Reply
 from envs.types import Info
 from envs.worlds import Players
+
+_GRACE_SECONDS = 5.0
 
 
 class EndpointPolicy:
@@ -92,9 +94,18 @@ class EndpointSession:
             EndpointError: a request got no answer within its deadline.
             InputError: the service refuses one.
         """
-        found = [self._answers.get()]
+        deadline = self._policy.endpoint.deadline + _GRACE_SECONDS
+        try:
+            # Each request under way ends within its own deadline, unless its answer comes in drops without end.
+            found = [self._answers.get(timeout=deadline)]
+        except Empty:
+            self._over.set()
+            raise EndpointError(
+                f"policy.url={self._policy.endpoint.url}: none of {len(self._waiting)} requests was answered within "
+                f"{deadline:g} s. What was played is kept with out=DIR, and the same command goes on."
+            ) from None
         while not self._answers.empty():
-            found.append(self._answers.get())
+            found.append(self._answers.get_nowait())
         replies = {}
         for row, answer in found:
             self._waiting.discard(row)

@@ -216,7 +216,7 @@ def results(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
                 finished = {future for future in futures if future.done()}
                 futures -= finished
                 for future in finished:
-                    future.result()
+                    future.result(0)
                 while given < len(rows):
                     yield rows[given]
                     given += 1

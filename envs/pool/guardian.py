@@ -23,6 +23,7 @@ MARK = "KEYSTONE_POOL_WORKER"
 _PROCESSES = Path("/proc")
 # A process may start another one while the others are killed.
 _MOST_SWEEPS = 10
+_KILL_SECONDS = 5.0
 
 
 def kill_worker(group: int, mark: str) -> None:
@@ -84,8 +85,7 @@ class Guardian:
                 self._process.wait(1)
             except subprocess.TimeoutExpired:
                 # Somebody has stopped it.
-                self._process.kill()
-                self._process.wait()
+                _kill(self._process)
             self._process = None
 
     def _tell(self, line: str) -> None:
@@ -95,8 +95,7 @@ class Guardian:
                 os.write(self._process.stdin.fileno(), line.encode())
             except (BlockingIOError, BrokenPipeError):
                 # It does not read any more: dead, or stopped for long.
-                self._process.kill()
-                self._process.wait()
+                _kill(self._process)
                 self._process.stdin.close()
                 self._process = None
             else:
@@ -117,12 +116,19 @@ class Guardian:
             os.write(process.stdin.fileno(), known.encode())
         except BrokenPipeError:
             # It ended at once. Workers are not kept waiting for it; the next message starts it again.
-            process.wait()
+            _kill(process)
             process.stdin.close()
             return
         # Later lines are short enough to be written whole or not at all.
         os.set_blocking(process.stdin.fileno(), False)
         self._process = process
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a guardian. One that the kernel does not let go is left to it: nothing waits for its last word."""
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_KILL_SECONDS)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from envs.errors import InputError, unknown
 from envs.pool.messages import LENGTH, Kind, Outcome, Reply, Request, encode
 from envs.registry import make
 from envs.types import Player, TextEnv
-from envs.worlds import Answer, Start
+from envs.worlds import Answer, Start, missing_file
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Worlds:
             self.drop(place)
             if isinstance(error, InputError) and request.kind is not Kind.STEP:
                 return encode(Reply(Outcome.REFUSED, str(error)))
+            if request.kind is Kind.RESET and (missing := missing_file(error)):
+                return encode(Reply(Outcome.REFUSED, missing))
             return encode(Reply(Outcome.RAISED, f"{type(error).__name__}: {error}"))
 
     def drop(self, place: int) -> None:

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from envs.errors import KeystoneError
+from envs.killing import kill
 from envs.sandbox import seccomp, world
 from envs.sandbox.confinement import Setup
 
@@ -149,8 +152,7 @@ class Worker:
             try:
                 process.wait(1.0)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                kill(process, "the sandbox's worker")
         self._said.close()
 
     def _begin(self, user: int) -> None:
@@ -199,14 +201,28 @@ def _start(means: str, inner: socket.socket, said: IO[bytes]) -> tuple[subproces
         process = _popen(words, [inner.fileno(), info_end.fileno(), block.fileno()], said)
         try:
             info_end.close()
-            told = info.read()
+            told = _heard(info)
             user = _map_users(json.loads(told)["child-pid"]) if told else 0
             block_end.write(b"1")
         except OSError:
-            process.kill()
-            process.wait()
+            kill(process, "the sandbox's worker")
             raise
     return process, user
+
+
+def _heard(pipe: IO[bytes]) -> bytes:
+    """Reads what a starting sandbox says of itself, to the end.
+
+    Raises:
+        TimeoutError: it has not finished in time.
+    """
+    deadline, said = time.monotonic() + _START_SECONDS, b""
+    while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(pipe.fileno(), 1 << 16)
+        if not part:
+            return said
+        said += part
+    raise TimeoutError(f"bubblewrap did not start within {_START_SECONDS:g} s")
 
 
 def _popen(words: list[str], descriptors: list[int], said: IO[bytes]) -> subprocess.Popen[bytes]:

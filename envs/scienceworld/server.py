@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from envs.errors import KeystoneError, MissingExtraError, shortened
+from envs.killing import kill
 
 _OPTIONS = (
     "-XX:+IgnoreUnrecognizedVMOptions",
@@ -223,7 +224,6 @@ def _drain(output: IO[bytes]) -> None:
 def _stop(process: subprocess.Popen[bytes], scratch: str, owner: int) -> None:
     """Ends Java, which has nothing to save. A fork of the program that started it leaves it alone."""
     if os.getpid() == owner:
-        process.kill()
-        process.wait()
+        kill(process, "ScienceWorld's Java process")
         process.stdin.close()  # type: ignore[union-attr]
         shutil.rmtree(scratch, ignore_errors=True)

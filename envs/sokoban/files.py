@@ -92,7 +92,11 @@ class LevelFiles:
         file = self.root / file_name
         if file not in self._places or not re.fullmatch("0|[1-9][0-9]{0,8}", number):
             raise InputError(f"unknown task {shortened(name)!r}. Levels here are named like {self.name(0)!r}.")
-        blocks = _blocks(file, file.stat().st_mtime_ns)
+        try:
+            changed = file.stat().st_mtime_ns
+        except OSError as error:
+            raise InputError(f"cannot read the level file {str(file)!r}: {error.strerror}.") from None
+        blocks = _blocks(file, changed)
         if int(number) >= len(blocks):
             raise InputError(f"{file} has {len(blocks)} levels, numbered from 0; there is no level {number}.")
         return _level(file, blocks, int(number))

@@ -3,7 +3,8 @@
 A game is a story file for the Z-machine (`.z8`) and what TextWorld knows about it (`.json`) beside it. Glulx files
 (`.ulx`), which the library no longer plays, and lone `.json` files are compiled anew from the `.json`. Compiled games
 stand in the cache folder ($KEYSTONE_CACHE, else ~/.cache/keystone), each in a folder named by the hash of what it was
-made from; such a folder is written aside and renamed, and while one process makes a game the others wait for it.
+made from; such a folder is written aside and renamed, and while one process makes a game the others wait for it, for a
+time.
 Left out: story files without their `.json`, whose admissible commands and end nobody knows.
 """
 
@@ -12,12 +13,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
+import logging
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from envs.cache import cache_folder
 from envs.errors import InputError, shortened
@@ -32,6 +36,8 @@ _GAME = f"game{STORY}"
 _FORMAT = "1"
 _MOST_BYTES = 8_000_000
 _NUM_LOCKS = 64
+_LOCK_SECONDS = 30.0
+_LOGGER = logging.getLogger("keystone.textworld")
 
 
 def made_file(name: str) -> Path:
@@ -152,7 +158,7 @@ def _kept(source: str, make: Callable[[], Any]) -> Path:
         return folder / _GAME
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f"lock-{int(digest, 16) % _NUM_LOCKS:02}"):
+        with _locked(folder.parent / f"lock-{int(digest, 16) % _NUM_LOCKS:02}", source.partition("\0")[2]):
             if not _whole(folder):
                 _write(make(), folder)
     except OSError as error:
@@ -174,15 +180,53 @@ def _write(game: Any, folder: Path) -> None:  # noqa: ANN401
     try:
         game.save(str((aside / _GAME).with_suffix(FACTS)))
         compile_story(game, aside / _GAME)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        if not _whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            aside.rename(folder)
+        except OSError:
+            # Somebody who did not wait has made the same game meanwhile.
+            if not _whole(folder):
+                raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system gives back even if this process is killed."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _locked(path: Path, game: str) -> Iterator[None]:
+    """Holds a lock that the system gives back even if this process is killed.
+
+    Whoever keeps it for far longer than a game takes to make is waited for no longer: at worst the game is made twice.
+
+    Args:
+        path: of the lock.
+        game: what is to be made under it, for the warning.
+    """
+    with path.open("a+", encoding="ascii") as lock:
+        until = time.monotonic() + _LOCK_SECONDS
+        while not _taken(lock):
+            if time.monotonic() >= until:
+                lock.seek(0)
+                _LOGGER.warning(
+                    "the game %s: process %s has been making a game for %g s (its lock is %s) and is waited for no "
+                    "longer; the game is made here.",
+                    game,
+                    lock.read(20).strip() or "unknown",
+                    _LOCK_SECONDS,
+                    path,
+                )
+                break
+            time.sleep(0.02)
         yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Takes a lock if it is free, and notes whose it is."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return True

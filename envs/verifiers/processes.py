@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from envs.killing import kill
 from envs.verifiers.process_server import WALL_SECONDS
 
 _SCRIPT = Path(__file__).with_name("process_server.py")
@@ -40,27 +41,31 @@ class _Server:
             env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         if self._line(_START_SECONDS) != b"ready\n":
             self.close()
-            raise RuntimeError("the process that checks answers did not start.")
+            raise RuntimeError(f"the process that checks answers did not start within {_START_SECONDS:g} s.")
 
     def ask(self, request: bytes) -> dict[str, Any] | None:
         """Returns the server's answer, or None if it died or is stuck."""
         assert self._process.stdin is not None
+        deadline = time.monotonic() + WALL_SECONDS + _GRACE_SECONDS
         try:
-            # More than a pipe holds is written in parts.
+            # More than a pipe holds is written in parts; one that does not read must not be waited for.
             left = memoryview(request)
             while left:
+                if not select.select([], [self._process.stdin], [], max(0.0, deadline - time.monotonic()))[1]:
+                    return None
                 left = left[self._process.stdin.write(left) or 0 :]
         except BrokenPipeError:
             return None
-        line = self._line(WALL_SECONDS + _GRACE_SECONDS)
+        line = self._line(deadline - time.monotonic())
         return dict(json.loads(line)) if line else None
 
     def close(self) -> None:
         """Kills the server; its child dies with it."""
-        self._process.kill()
-        self._process.wait()
+        kill(self._process, "the process that checks answers")
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):
@@ -104,7 +109,7 @@ class _Pool:
                         self._idle.append(server)
                     return found
                 server.close()
-            return {"failure": "the process that checks it died twice"}
+            return {"failure": "the process that checks it died or gave no answer, twice"}
 
     def close(self) -> None:
         with self._lock:

@@ -29,6 +29,8 @@ from evals.leaderboard.database import Database
 from evals.leaderboard.entries import check, key_of
 
 TASKS = 8
+PATIENCE_SECONDS = 300.0
+"""How long an addition may take before it counts as a hang; it takes about a second."""
 # The seed of the addition that is only timed.
 _UNDISTURBED = 10**6
 # About as long as opening the database, writing and closing it take.
@@ -105,12 +107,12 @@ def kill_one(path: Path, number: int, lasts: Lasts, draws: random.Random) -> str
         _wait_for(path.with_name(f"{path.name}-wal"), process)
     time.sleep(draws.uniform(0, (lasts.whole, lasts.writing, _MOMENT_SECONDS)[number % 3]))
     process.kill()
-    process.join()
+    _end(process, f"killed addition of entry {number}")
     after = contents(path)
     if any(after.get(name) != entry for name, entry in before.items()) or len(after) > len(before) + 1:
         raise DamageError(f"kill {number}: entries were lost or changed.")
     again = start(path, number)
-    again.join()
+    _end(again, f"addition of entry {number}")
     if again.exitcode != 0 or len(contents(path)) != len(before) + 1:
         raise DamageError(f"kill {number}: the command could not be given again (exit code {again.exitcode}).")
     if process.exitcode != -signal.SIGKILL:
@@ -161,7 +163,7 @@ def measure(path: Path) -> Lasts:
     process = start(path, _UNDISTURBED)
     _wait_for_score(path, process, 0)
     scored = time.monotonic()
-    process.join()
+    _end(process, "addition that nobody disturbed")
     if process.exitcode != 0:
         raise DamageError(f"an addition that nobody disturbed ended with exit code {process.exitcode}.")
     ended = time.monotonic()
@@ -170,8 +172,8 @@ def measure(path: Path) -> Lasts:
 
 def _wait_for_score(path: Path, process: multiprocessing.process.BaseProcess, known: int) -> None:
     """Waits until the evaluation under way is done: what comes next is the writing."""
-    folder = path.with_suffix(".episodes")
-    while process.exitcode is None:
+    folder, until = path.with_suffix(".episodes"), time.monotonic() + PATIENCE_SECONDS
+    while process.exitcode is None and time.monotonic() < until:
         done = sum('"finished": true' in file.read_text(encoding="utf-8") for file in folder.glob("*/score.json"))
         if done > known:
             return
@@ -180,8 +182,21 @@ def _wait_for_score(path: Path, process: multiprocessing.process.BaseProcess, kn
 
 def _wait_for(file: Path, process: multiprocessing.process.BaseProcess) -> None:
     """Waits until a file is there."""
-    while process.exitcode is None and not file.exists():
+    until = time.monotonic() + PATIENCE_SECONDS
+    while process.exitcode is None and not file.exists() and time.monotonic() < until:
         pass
+
+
+def _end(process: multiprocessing.process.BaseProcess, name: str) -> None:
+    """Waits until a process has ended.
+
+    Raises:
+        DamageError: it has not within `PATIENCE_SECONDS`; it is killed.
+    """
+    process.join(PATIENCE_SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        raise DamageError(f"the {name} hangs: it has not ended within {PATIENCE_SECONDS:g} s.")
 
 
 if __name__ == "__main__":

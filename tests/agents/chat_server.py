@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,6 +23,7 @@ class ChatServer(ThreadingHTTPServer):
         troubles: what to do in place of an answer, from the first request on; None answers.
         asked: bodies of all chat requests.
         headers: their headers.
+        closing: set once it is to end.
     """
 
     daemon_threads = True
@@ -34,6 +35,7 @@ class ChatServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
+        self.closing = threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -89,6 +91,24 @@ def hang_up(handler: _Handler) -> None:
     handler.connection.close()
 
 
+def drip(handler: _Handler) -> None:
+    """Answers byte by byte, never to the end: each comes in time, the whole does not."""
+    handler.answer(200, b"", **{"Content-Length": "1000000"})
+    _drip(handler, b" ")
+
+
+def drip_headers(handler: _Handler) -> None:
+    """Sends one header after another, without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    _drip(handler, b"More: to come\r\n")
+
+
+def _drip(handler: _Handler, drop: bytes) -> None:
+    with suppress(OSError):
+        while not handler.server.closing.wait(0.02):
+            handler.wfile.write(drop)
+
+
 @contextmanager
 def serving(brain: Brain, models: Sequence[str] = ("small",)) -> Iterator[ChatServer]:
     """A running server."""
@@ -98,6 +118,7 @@ def serving(brain: Brain, models: Sequence[str] = ("small",)) -> Iterator[ChatSe
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -10,12 +10,13 @@ import pytest
 
 from agents import completions
 from agents.completions import Answer, Endpoint, EndpointConfig, EndpointError, address
+from agents.policies import endpoint
 from agents.policies.endpoint import EndpointPolicy
 from agents.prompts import manner_of
 from agents.rollout import rollout
 from agents.types import Episode, EpisodeKey, Format, StopReason
 from envs.errors import InputError
-from tests.agents.chat_server import ChatServer, Messages, chooser, hang_up, refuse, serving
+from tests.agents.chat_server import ChatServer, Messages, chooser, drip, drip_headers, hang_up, refuse, serving
 from tests.envs.corridor import Corridor
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -138,9 +139,29 @@ def test_a_server_that_asks_for_more_time_than_there_is():
 def test_a_silent_server_is_left_after_the_timeout():
     free = threading.Event()
     with serving(lambda messages, body: (str(free.wait(60)), None)) as server:
-        with pytest.raises(EndpointError, match=r"nothing came within 0\.1"):
+        with pytest.raises(EndpointError, match=r"no whole answer came within 0\.1"):
             Endpoint(config(server, timeout=0.1, deadline=0.3)).complete(HELLO, 0, 1)
         free.set()
+
+
+def test_an_answer_that_comes_byte_by_byte_is_left_after_the_timeout():
+    with serving(chooser) as server:
+        server.troubles = [drip] * 50
+        with pytest.raises(EndpointError, match=r"no whole answer came within 0\.2"):
+            Endpoint(config(server, timeout=0.2, deadline=0.5)).complete(HELLO, 0, 1)
+        # One such answer costs a try.
+        server.troubles = [drip]
+        asked = [{"role": "user", "content": "Admissible commands: a, b"}]
+        assert Endpoint(config(server, timeout=2.0)).complete(asked, 0, 1).tokens == 7
+
+
+def test_a_service_that_never_ends_an_answer_ends_the_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(endpoint, "_GRACE_SECONDS", 0.3)
+    with serving(chooser) as server:
+        server.troubles = [drip_headers] * 50
+        with pytest.raises(EndpointError) as caught:
+            played(server, timeout=0.2, deadline=0.3, count=3)
+    assert f"policy.url={server.url}: none of 3 requests was answered within 0.6 s" in str(caught.value)
 
 
 @pytest.mark.parametrize(

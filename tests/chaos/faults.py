@@ -20,7 +20,7 @@ from evals.folder import Folder
 from tests.chaos.jobs import ITERATIONS, Job, Training, trained
 from tests.chaos.rows import REPLAYED, fault
 from tests.training.results import same
-from training.folder import CONFIG, EPISODES, LOG, STATE, SUMMARY
+from training.folder import CONFIG, EPISODES, LOG, METRICS, STATE, SUMMARY
 
 
 @fault("`kill -9` of the trainer", REPLAYED)
@@ -148,6 +148,41 @@ def read_only(training: Training) -> str:
         assert resumed.end() == 0, resumed.said()
         same(training.straight(), folder, but=CONFIG)
         return refused.line("error: ")
+
+
+def _write_levels(folder: Path) -> None:
+    """Levels of Sokoban, a file a split: a row each in which a box is pushed to the right."""
+    folder.mkdir()
+    for start, split in enumerate(("train", "valid", "test")):
+        rows = [f"#{' ' * (n % 3)}@{' ' * (n // 3)}${' ' * start}.#" for n in range(12)]
+        levels = [f"{'#' * len(row)}\n{row}\n{'#' * len(row)}\n" for row in rows]
+        (folder / f"tiny_{split}.txt").write_text("\n".join(levels))
+
+
+@fault("the data folder vanishes", REPLAYED)
+def data_vanished(training: Training) -> str:
+    scratch = training.scratch / "vanished"
+    levels, elsewhere, folder = scratch / "levels", scratch / "elsewhere", scratch / "run"
+    scratch.mkdir()
+    _write_levels(levels)
+    words = (f"data={levels}", "env.max_turns=3", "layer=1", "compare=none")
+    sokoban = Training(scratch, *words, env="sokoban")
+    straight = sokoban.straight()
+    job = sokoban.start(folder)
+    job.until(lambda: trained(folder), "the first iteration is written")
+    levels.rename(elsewhere)
+    assert job.end() == 1, job.said()
+    said = job.line("error: data=")
+    assert not (folder / SUMMARY).exists()
+    whole(folder)
+    too_early = sokoban.resume(folder)
+    assert too_early.end() == 2, too_early.said()
+    assert str(levels) in too_early.line("error: ")
+    elsewhere.rename(levels)
+    sokoban.finish(folder)
+    same(straight, folder)
+    assert not any(row["errors"] for row in Folder(folder).rows(METRICS))
+    return said
 
 
 @fault("memory runs out (a limit on the address space)", REPLAYED)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +15,7 @@ import psutil
 from agents.models import quiet
 from envs.installation import REPOSITORY
 from evals.folder import Folder
+from tests.forked import Forked
 from tests.training.guessing import write_model
 from tests.training.results import same
 from training.folder import METRICS
@@ -49,16 +48,16 @@ class Job:
         scratch.mkdir(parents=True, exist_ok=True)
         number = len(list(scratch.glob("*.out")))
         self._out, self._err = scratch / f"{number}.out", scratch / f"{number}.err"
-        with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *words],
-                cwd=REPOSITORY,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})},
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                preexec_fn=partial(_prepare, limits or {}),
-            )
+        env = {**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})}
+        if "PYTHONPATH" in (variables or {}):
+            # What is put in from outside is there from the interpreter's first moment.
+            command = [sys.executable, "-m", module, *words]
+            with self._out.open("w") as out, self._err.open("w") as err:
+                self.process: subprocess.Popen[bytes] | Forked = subprocess.Popen(
+                    command, cwd=REPOSITORY, env=env, stdout=out, stderr=err, start_new_session=True
+                )
+        else:
+            self.process = Forked(module, words, self._out, self._err, env, limits=limits)
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
         """Waits for something, as long as the command runs; fails if it never happens."""
@@ -70,8 +69,7 @@ class Job:
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal, if the command still runs."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        self.process.send_signal(number)
 
     def children(self, name: str = "") -> list[psutil.Process]:
         """Its descendants whose command line has a word in it."""
@@ -103,13 +101,6 @@ class Job:
         assert found, f"nothing with {part!r} in: {self.said()}"
         assert "Traceback" not in self.said(), self.said()
         return found[-1].strip()
-
-
-def _prepare(limits: dict[int, int]) -> None:
-    # A shell's background job ignores Ctrl-C, and so would all below it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, value in limits.items():
-        resource.setrlimit(number, (value, value))
 
 
 class Training:

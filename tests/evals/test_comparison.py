@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from envs.errors import InputError
 from evals.clusters import clustered
@@ -113,6 +114,12 @@ def test_holm_by_hand():
     # Sorted 0.01 * 4, 0.02 * 3, 0.03 * 2, 0.5; none below the one before it.
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_holm_is_that_of_statsmodels(count: int):
+    p = np.random.default_rng(count).uniform(size=count).round(1)
+    assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_the_power_that_the_tasks_give():

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,9 +26,10 @@ from agents.policies.transformers import load
 from envs.config import load as load_config
 from envs.installation import REPOSITORY
 from evals.viewer import PAGE
-from tests import calling
-from tests.calling import command, environment, offline
+from tests import calling, forked
+from tests.calling import environment, offline
 from tests.envs.alfworld import tiny
+from tests.forked import Forked
 from tests.training.events import read_events, told
 from tests.training.guessing import write_model
 from tests.training.results import same
@@ -44,7 +44,12 @@ pytestmark = pytest.mark.timeout(1200)
 
 BLOCKS = 8
 ITERATIONS = 4
-call = partial(calling.call, "training.run")
+
+
+def call(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    if "PYTHONPATH" in changes:
+        return calling.call("training.run", *words, **changes)
+    return forked.run("training.run", *words, env=environment(**changes))
 
 
 @pytest.fixture(scope="session")
@@ -229,20 +234,14 @@ def rows_of(folder: Path, arm: str) -> int:
 
 def stop_in(folder: Path, arguments: Sequence[str], arm: str) -> subprocess.CompletedProcess[str]:
     """Starts the command and presses Ctrl-C once an arm's first iteration is done."""
-    process = subprocess.Popen(
-        command("training.run", *arguments),
-        cwd=REPOSITORY,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    out, err = folder.with_suffix(".out"), folder.with_suffix(".err")
+    process = Forked("training.run", arguments, out, err, environment())
     deadline = time.monotonic() + 600
     while rows_of(folder, arm) == 0 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=600)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    code = process.wait(600)
+    return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(straight: Path, words: list[str], tmp_path: Path):

@@ -18,12 +18,16 @@ from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
 from evals.studies import arms_of, read_cells
+from tests import forked
 from tests.training.guessing import write_model
 from training import selectors
 from training.cells import CELLS, Cell, SweepConfig, cost_of
 from training.executors import run_cells
 from training.prepare import block_count
 from training.sweep import cells_of, main, open_folder, rates_of
+
+# Whole studies, in processes of their own: seconds each, but much more where the machine is busy.
+pytestmark = pytest.mark.timeout(1200)
 
 SMALL = [
     *("env=tests.training.guessing:Guess", "iterations=1", "panel_tasks=6", "tuning_tasks=4", "train.groups=2"),
@@ -143,8 +147,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sweep(model: Path, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training.sweep", *SMALL, f"model={model}", f"out={out}", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    return forked.run("training.sweep", *SMALL, f"model={model}", f"out={out}", *words)
 
 
 def outside_cost(out: Path) -> Any:

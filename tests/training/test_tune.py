@@ -14,6 +14,7 @@ import pytest
 from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
+from tests import forked
 from training.tune import CELLS, TuneConfig, cells_of, main, open_folder, table_lines
 
 
@@ -75,12 +76,11 @@ def test_a_search_goes_on_with_more_rates_and_seeds(tmp_path: Path):
 def test_finished_cells_are_not_computed_again(tmp_path: Path):
     out = tmp_path / "search"
     arguments = ["targets=middle", "rates=1e-3,2e-3", "iterations=0", "tuning_tasks=2", "env.max_turns=2", f"out={out}"]
-    command = [sys.executable, "-m", "training.tune", "data=generated", *arguments]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    first = forked.run("training.tune", "data=generated", *arguments)
     assert first.returncode == 0, first.stderr
     rows = [json.loads(line) for line in (out / CELLS).read_text().splitlines()]
     assert {row["rate"] for row in rows} == {1e-3, 2e-3}
-    second = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    second = forked.run("training.tune", "data=generated", *arguments)
     assert "2 cells, 2 of them done" in second.stdout
     assert len((out / CELLS).read_text().splitlines()) == 2
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from envs.config import load
-from tests.calling import call
+from tests import forked
 from training import prepare, warmstart
 from training.config import RunConfig
 from training.warmstart import WarmstartConfig, players_of
@@ -28,7 +28,7 @@ ARGUMENTS = [
 SHAPE = ["shape.blocks=2", "shape.hidden=16", "shape.mlp=16", "shape.heads=2", "shape.head_width=8"]
 
 
-run = partial(call, "training.warmstart")
+run = partial(forked.run, "training.warmstart")
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +113,11 @@ def test_without_a_folder_it_goes_into_the_cache_where_a_run_finds_it(tmp_path: 
     assert other.returncode == 2
     assert "made with other settings" in other.stderr
     words = ["env=math", "model=warm", "layer=1", "compare=none", "iterations=1", "panel_tasks=4", "tuning_tasks=4"]
-    trained = call("training.run", *words, "train.groups=2", f"out={tmp_path / 'run'}")
+    trained = forked.run("training.run", *words, "train.groups=2", f"out={tmp_path / 'run'}")
     assert trained.returncode == 0, trained.stderr
     assert "success on 4 tasks of math-test-seed0" in trained.stdout
-    delta = f"delta={tmp_path / 'run' / 'delta.safetensors'}"
-    scored = call("evals.run", "env=math", "policy=warm", "tasks=4", delta)
+    delta = tmp_path / "run" / "delta.safetensors"
+    scored = forked.run("evals.run", "env=math", "policy=warm", "tasks=4", f"delta={delta}")
     assert scored.returncode == 0, scored.stderr
     assert "with the delta of layer 1" in scored.stdout
 

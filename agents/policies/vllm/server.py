@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ class ServerEngine:
 
     def close(self) -> None:
         """Lets it run; it is not ours to end."""
-        self._threads.shutdown()
+        self._threads.shutdown(cancel_futures=True)
 
     def _sample(self, request: Request) -> Sampled:
         asked: dict[str, Any] = {
@@ -145,9 +146,10 @@ class ServerEngine:
         return self._ask(urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}))
 
     def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
+        until = time.monotonic() + self._seconds
         try:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:
-                found: dict[str, Any] = json.loads(answer.read() or b"{}")
+                found: dict[str, Any] = json.loads(_whole(answer, until) or b"{}")
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace").strip()[:300]
             raise SyncError(f"the vLLM server answers {error.code} to {request.selector}: {said}") from error
@@ -158,6 +160,20 @@ class ServerEngine:
                 f"vllm.seconds={self._seconds:g} are allowed). Start it again."
             ) from error
         return found
+
+
+def _whole(answer: http.client.HTTPResponse, until: float) -> bytes:
+    """Reads an answer to its end, which must come before a moment of `time.monotonic()`.
+
+    Raises:
+        TimeoutError: it does not; a socket's own limit is for each piece alone.
+    """
+    content = bytearray()
+    while part := answer.read1(1 << 20):
+        content += part
+        if time.monotonic() > until:
+            raise TimeoutError("timed out, with a part of the answer")
+    return bytes(content)
 
 
 def _chunks(tensors: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,13 @@ def test_what_the_user_got_wrong_is_the_users_error(
         rollout(Pooled(pool, TROUBLED, **options), ScriptedPolicy(player), keys([task, "train-0"]))
     assert not pool.lines
     assert play(pool) == alone()
+
+
+def test_a_file_that_is_gone_is_no_lost_episode(pool: Watched):
+    here = partial(envs.make, TROUBLED, length=LENGTH, trouble="missing", turn=0)
+    for worlds in (here, Pooled(pool, TROUBLED, length=LENGTH, trouble="missing", turn=0)):
+        with pytest.raises(InputError, match=r"cannot use '/nowhere/level\.txt': No such file or directory\."):
+            rollout(worlds, ScriptedPolicy("oracle"), keys(TASKS))
 
 
 def test_a_rollout_that_is_stopped_frees_its_places(pool: Watched):

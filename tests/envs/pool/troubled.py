@@ -160,6 +160,10 @@ def chatter(env: Troubled) -> None:
         print("blah " * 200_000)
 
 
+def missing(env: Troubled) -> None:
+    Path("/nowhere/level.txt").read_text(encoding="utf-8")
+
+
 TROUBLES = {
     "sleep": sleep,
     "deaf": deaf,
@@ -168,6 +172,7 @@ TROUBLES = {
     "crash": crash,
     "leave": leave,
     "fail": fail,
+    "missing": missing,
     "leak": leak,
     "hoard": hoard,
     "chatter": chatter,

@@ -175,6 +175,16 @@ def test_a_missing_bubblewrap_gives_way_to_namespaces(monkeypatch: pytest.Monkey
         assert sandbox.means() == "namespaces"
 
 
+def test_a_sandbox_that_never_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    silent = tmp_path / "bwrap"
+    silent.write_text("#!/bin/sh\nexec sleep 1000\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(launch, "_START_SECONDS", 0.5)
+    with pytest.raises(launch.SandboxError, match=r"bubblewrap did not start within 0\.5 s"):
+        launch.Worker("bubblewrap")
+
+
 def test_nothing_runs_where_nothing_confines(monkeypatch: pytest.MonkeyPatch, fresh_pool: pool.Pool):
     monkeypatch.setattr(pool, "missing", lambda means: "" if means == "unsafe" else "not on this machine")
     with pytest.raises(InputError, match=r"apt-get install bubblewrap.*sandbox=unsafe") as caught:

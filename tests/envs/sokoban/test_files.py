@@ -98,6 +98,14 @@ def test_a_missing_file_gives_one_line(tmp_path: Path):
         LevelFiles(str(tmp_path), "train")
 
 
+def test_a_file_that_vanishes_gives_one_line(tmp_path: Path):
+    path = written(tmp_path, "train.txt", GOOD)
+    levels = LevelFiles(str(path), "train")
+    path.unlink()
+    with pytest.raises(InputError, match=r"cannot read the level file .*: No such file or directory"):
+        levels.level(levels.name(0))
+
+
 @pytest.mark.parametrize("name", ["", "train.txt", "train.txt#1", "train.txt#-1", "../train.txt#0", "other.txt#0"])
 def test_unknown_levels_are_refused(tmp_path: Path, name: str):
     path = written(tmp_path, "train.txt", GOOD)

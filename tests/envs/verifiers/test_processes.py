@@ -106,3 +106,13 @@ def test_a_fork_starts_servers_of_its_own():
     os.waitpid(child, 0)
     assert _servers() == mine
     assert call(ROOT, 2) == math.sqrt(2)
+
+
+def test_a_stopped_server_that_takes_no_question_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    assert call(ROOT, 4) == 2
+    for server in _servers():
+        os.kill(server, signal.SIGSTOP)
+    monkeypatch.setattr(processes, "WALL_SECONDS", 2.0)
+    monkeypatch.setattr(processes, "_GRACE_SECONDS", 2.0)
+    # More than a pipe holds.
+    assert call("builtins:len", "x" * 1_000_000) == 1_000_000

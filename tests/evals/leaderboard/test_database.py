@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -239,3 +240,13 @@ def test_additions_killed_at_random_moments(tmp_path: Path):
     for number in range(8):
         chaos.kill_one(path, number, lasts, draws)
     assert len(chaos.contents(path)) == 9
+
+
+def test_an_addition_that_hangs_is_killed_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chaos, "PATIENCE_SECONDS", 0.1)
+    process = multiprocessing.get_context("spawn").Process(target=signal.pause)
+    process.start()
+    with pytest.raises(chaos.DamageError, match="the addition of entry 3 hangs: it has not ended within"):
+        chaos._end(process, "addition of entry 3")
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL

@@ -28,7 +28,7 @@ def winning(count: int, tasks: int = 200) -> list[int]:
     return [1] * count + [0] * (tasks - count)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None)
 @given(GAPS)
 def test_the_sign_flip_test_counts_all_sign_patterns(gaps: list[int]):
     found = abs(sum(gaps))
@@ -39,7 +39,7 @@ def test_the_sign_flip_test_counts_all_sign_patterns(gaps: list[int]):
     assert sign_flip(np.array(gaps)) == pytest.approx(sum(value >= found for value in sums) / len(sums))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300))
 def test_of_single_episodes_it_is_mcnemar(pairs: list[tuple[bool, bool]]):
     first, second = np.array(pairs).T
@@ -64,7 +64,7 @@ def test_many_tasks_and_seeds_do_not_overflow():
     assert sign_flip(gaps) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.2)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None)
 @given(WINS, st.randoms(use_true_random=False))
 def test_the_laws_of_places(wins: list[list[int]], chance: Any):
     entries = board(wins)

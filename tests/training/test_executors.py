@@ -1,0 +1,74 @@
+"""Cells whose processes die, are stopped or fail: what is said, and what comes of the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.errors import InputError
+from training.cell_workers import TRIES, LostCellError
+from training.executors import run_cells
+
+
+def hurt_once(number: int, how: int, marks: str) -> dict[str, Any]:
+    """Gets a signal the first time that it is called with the number 1."""
+    mark = Path(marks) / str(number)
+    if number == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), how)
+    return {"square": number**2}
+
+
+def hurt_always(how: int) -> dict[str, Any]:
+    os.kill(os.getpid(), how)
+    return {}
+
+
+def refused(number: int, marks: str) -> dict[str, Any]:
+    (Path(marks) / str(number)).touch()
+    raise InputError(f"number {number} is refused")
+
+
+def squares(tmp_path: Path, how: int, executor: str, idle_seconds: float) -> list[str]:
+    said: list[str] = []
+    calls = [(number, how, str(tmp_path)) for number in range(3)]
+    names = ["zero", "one", "two"]
+    rows = run_cells(hurt_once, calls, 2, executor, names=names, idle_seconds=idle_seconds, say=said.append)
+    assert sorted(row["square"] for row in rows) == [0, 1, 4]
+    return said
+
+
+def test_a_cell_whose_process_is_killed_is_begun_again(tmp_path: Path):
+    (line,) = squares(tmp_path, signal.SIGKILL, "local", 1000.0)
+    assert "cell one: its process " in line
+    assert line.endswith("was killed by SIGKILL. The cell goes on in another one, try 2 of 3.")
+
+
+def test_a_cell_whose_process_is_stopped_is_begun_again(tmp_path: Path):
+    (line,) = squares(tmp_path, signal.SIGSTOP, "local", 3.0)
+    assert "cell one: its process " in line
+    assert "has used no processor time for 3 s (it is stopped) and is killed." in line
+
+
+def test_a_cell_that_kills_every_process_is_given_up():
+    said: list[str] = []
+    with pytest.raises(LostCellError, match=f"cell it: .* killed by SIGKILL.* begun {TRIES} times.*same command"):
+        list(run_cells(hurt_always, [(signal.SIGKILL,)], 1, names=["it"], say=said.append))
+    assert len(said) == TRIES - 1
+
+
+def test_a_cell_that_fails_keeps_nobody_waiting(tmp_path: Path):
+    with pytest.raises(InputError, match="number 0 is refused"):
+        list(run_cells(refused, [(number, str(tmp_path)) for number in range(20)], 1))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_stopped_process_of_ray_is_killed_and_its_cell_begun_again(tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
+    (line,) = squares(tmp_path, signal.SIGSTOP, "ray", 6.0)
+    assert "cell one: its process " in line
+    assert "was not heard of for 6 s and is killed" in line

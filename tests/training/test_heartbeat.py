@@ -1,0 +1,78 @@
+"""Processes that wait for one another: one that is stopped is noticed and named, one that plays for long is not.
+
+`torchrun ... -m tests.training.test_heartbeat HOW` is what the two processes run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from envs.errors import KeystoneError
+from envs.installation import REPOSITORY
+from training import heartbeat
+from training.endings import told
+from training.processes import joined
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+SILENCE = 3.0
+
+
+def play(how: str) -> None:
+    """Process 1 plays for long, or is stopped; process 0 waits for its word."""
+    heartbeat.SECONDS, heartbeat._EVERY = SILENCE, 0.2
+    try:
+        with told(Path("runs/it")), joined("cpu") as processes:
+            assert processes.gather(processes.rank) == [0, 1]
+            if processes.rank == 1:
+                if how == "plays":
+                    threading.Event().wait(2 * SILENCE)
+                else:
+                    Path(how).write_text(str(os.getpid()), encoding="ascii")
+                    os.kill(os.getpid(), signal.SIGSTOP)
+            assert processes.gather("played") == ["played"] * 2
+    except KeystoneError as error:
+        print(f"process {os.environ['RANK']} says: {error}", flush=True)
+        # The launcher would wait half a minute until it kills one that is stopped.
+        os.kill(int(Path(how).read_text(encoding="ascii")), signal.SIGKILL)
+        sys.exit(1)
+
+
+def run(how: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LAUNCH, "tests.training.test_heartbeat", how],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_a_process_that_plays_for_long_is_waited_for():
+    done = run("plays")
+    assert done.returncode == 0, done.stderr
+    assert "says" not in done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_a_process_that_is_stopped_ends_the_others_with_its_name(tmp_path: Path):
+    done = run(str(tmp_path / "pid"))
+    assert done.returncode != 0
+    stopped = (tmp_path / "pid").read_text(encoding="ascii")
+    (line,) = [line for line in done.stdout.splitlines() if "says" in line]
+    assert line.startswith(f"process 0 says: process 1 (pid {stopped} on ")
+    assert f"has not been heard of for {SILENCE:g} s, and process 0 waits for its part of the work" in line
+    assert line.endswith("go on with: python -m training.run resume=runs/it")
+
+
+if __name__ == "__main__":
+    play(sys.argv[1])
