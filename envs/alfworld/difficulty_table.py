@@ -36,6 +36,7 @@ LEVELS = (
 """The rows of the table."""
 
 _EXPERT_TURNS = 50
+_WIDTH = 150
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def show(rows: Sequence[Row], config: TableConfig) -> None:
         shares = (f"{share:.1%}" for share in (row.expert_success, row.random_success))
         sizes = (f"{size:.1f}" for size in (row.receptacles, row.objects, row.oracle_turns, row.expert_turns))
         table.add_row(row.label, *sizes, *shares, f"{row.words:.0f}", f"{row.commands:.0f}")
-    Console().print(table)
+    # A narrow terminal wraps lines; a narrower table would lose figures.
+    Console(width=max(Console().width, _WIDTH)).print(table)
 
 
 def main(config: TableConfig) -> None:

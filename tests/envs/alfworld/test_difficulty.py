@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import envs
 from envs.alfworld.dialects import PACKAGED
 from envs.alfworld.difficulty import AS_REAL, Difficulty, read_label
-from envs.alfworld.difficulty_table import LEVELS, TableConfig, measure
+from envs.alfworld.difficulty_table import LEVELS, Row, TableConfig, measure, show
 from envs.alfworld.environment import ALFWorld, ALFWorldConfig
 from envs.alfworld.generator import generate
 from envs.alfworld.layout import Layout
@@ -285,3 +285,12 @@ def test_harder_options_are_harder() -> None:
     assert distracting.words > real.words
     assert mean(row.expert_success for row in rows.values()) > 0.95
     assert all(row.oracle_turns == pytest.approx(real.oracle_turns, abs=0.3) for row in rows.values())
+
+
+def test_a_narrow_terminal_loses_no_figure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("COLUMNS", "80")
+    label = "task_types=pick_clean_then_place_in_recep"
+    show([Row(label, 123.4, 234.5, 10.1, 11.2, 0.99, 0.123, 345, 456)], TableConfig())
+    said = capsys.readouterr().out
+    headings, figures = "options receptacles objects words commands", "123.4 234.5 10.1 11.2 99.0% 12.3% 345 456"
+    assert [word for word in [*headings.split(), *figures.split(), label] if word not in said] == []
