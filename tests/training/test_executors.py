@@ -1,4 +1,4 @@
-"""Cells whose processes die, are stopped or fail: what is said, and what comes of the others."""
+"""Cells here and on Ray give the same rows, also where their processes die, are stopped or fail."""
 
 from __future__ import annotations
 

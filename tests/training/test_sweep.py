@@ -238,14 +238,6 @@ def square(number: int) -> dict[str, Any]:
     return {"number": number, "square": number**2}
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
-def test_cells_give_the_same_rows_wherever_they_run(executor: str):
-    if executor == "ray":
-        pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
-    rows = list(run_cells(square, [(number,) for number in range(6)], 2, executor))
-    assert sorted(row["square"] for row in rows) == [0, 1, 4, 9, 16, 25]
-
-
 def test_a_study_on_ray_has_the_same_cells(model: Path, tmp_path: Path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
     words = ("seeds=0", "layers=0", "lora=", "full=false", "selectors=none", "jobs=2")
