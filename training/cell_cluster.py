@@ -43,11 +43,11 @@ def _compute(function: Callable[..., Row], heard: Any, index: int, every: float,
     over, node = threading.Event(), ray.get_runtime_context().get_node_id()
 
     def speak() -> None:
-        while True:
+        while not over.wait(every):
             heard.say.remote(index, node, os.getpid())
-            if over.wait(every):
-                return
 
+    # Whatever happens in the cell, its process is known then.
+    ray.get(heard.say.remote(index, node, os.getpid()), timeout=_ANSWER_SECONDS)
     threading.Thread(target=speak, daemon=True).start()
     try:
         return function(*call)

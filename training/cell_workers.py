@@ -68,8 +68,10 @@ class _Worker:
 
     def ending(self) -> str:
         """How the process ended, in words."""
-        self.process.join(_LOOK_SECONDS)
-        code = self.process.exitcode
+        # The library's own thread may be about to note the exit code, which the system tells only once.
+        until = time.monotonic() + _LOOK_SECONDS
+        while (code := self.process.exitcode) is None and time.monotonic() < until:
+            time.sleep(0.01)
         return f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
