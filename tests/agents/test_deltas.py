@@ -144,7 +144,7 @@ def test_an_altered_tensor_is_refused(tmp_path: Path):
 def test_what_is_no_delta_is_refused(tmp_path: Path):
     path = tmp_path / "delta.safetensors"
     assert "no such file" in refused(model(), path)
-    assert "no such file" in refused(model(), tmp_path)
+    assert "is a folder; a delta is one file" in refused(model(), tmp_path)
     path.write_text("words, no tensors")
     assert "not a readable delta file" in refused(model(), path)
     save_file({"a": torch.zeros(2)}, str(path))

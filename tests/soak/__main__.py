@@ -27,7 +27,6 @@ from envs.errors import InputError, unknown
 from envs.progress import track
 from evals.folder import Folder
 from evals.hardware import hardware, versions
-from tests.chaos.jobs import Job
 from tests.soak.holdings import SLACK, course, held
 from training.folder import METRICS
 
@@ -76,6 +75,8 @@ class Watched:
     """
 
     def __init__(self, words: list[str], scratch: Path) -> None:
+        from tests.chaos.jobs import Job
+
         self._folder, self._temporary = scratch / "run", scratch / "temporary"
         self._temporary.mkdir(parents=True)
         self.rows: list[dict[str, float]] = []

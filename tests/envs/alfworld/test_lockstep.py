@@ -25,8 +25,8 @@ from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld, remembering
 from envs.alfworld.rules import World
 
-COUNTS = {"train": 3, "valid_seen": 2}
-"""Games of each task type, by split: 30 in all; `envs.alfworld.verify games=all` plays every one."""
+COUNTS = {"train": 5, "valid_seen": 4}
+"""Games of each task type, by split: 54 in all; `envs.alfworld.verify games=all` plays every one."""
 NUM_OTHER = 9
 NUM_AFTER = 3
 INVALID = (
