@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,24 +19,13 @@ from agents.targets import parameters, parse
 from agents.types import EpisodeKey
 from envs.errors import InputError
 from tests.agents.models import Corridor, byte_tokenizer
+from tests.agents.vllm.serving import Server, free_port, serving
 from tests.agents.vllm.tiny import CONTEXT, tiny_model
 
 if TYPE_CHECKING:
     from agents.policies.vllm.weights import SyncedWeights
 
 KEYS = [EpisodeKey(5, 2, f"walk:{index % 4}", index // 4) for index in range(8)]
-OPTIONS = [
-    *("--logprobs-mode", "processed_logprobs", "--weight-transfer-config", '{"backend": "keystone"}'),
-    *("--worker-extension-cls", "agents.policies.vllm.worker.Extension"),
-    *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT), "--block-size", "32"),
-]
-
-
-class Server(NamedTuple):
-    """A vLLM server in a process of its own."""
-
-    process: subprocess.Popen[bytes]
-    url: str
 
 
 @pytest.fixture(scope="module")
@@ -52,46 +33,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     tiny_model(99).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Without it one small function of the sampler is compiled, which takes half a minute.
-    quick = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    settings = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
-    log = (folder / "log").open("wb")
-    # `vllm serve` looks for the metadata of a package named vllm, which the CPU build is not.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), *OPTIONS],
-        env=os.environ | quick | settings,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=folder,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(address, process, folder / "log")
-        yield Server(process, address)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with serving(folder, free_port()) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 def url(server: Server) -> str:
     return server.url
-
-
-def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(900):
-        assert server.poll() is None, log.read_text()[-3000:]
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5)
-        except OSError:
-            time.sleep(1)
-        else:
-            return
-    raise AssertionError(log.read_text()[-3000:])
 
 
 @pytest.fixture(scope="module")
