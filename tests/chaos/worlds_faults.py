@@ -106,7 +106,7 @@ def vllm_server_killed(training: Training) -> str:
     del training
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed in this environment; make test-vllm has one")
-    words = [sys.executable, "-m", "pytest", "-q", "tests/agents/vllm/test_server.py", "-k", "killed"]
+    words = [sys.executable, "-m", "pytest", "-q", "tests/agents/vllm", "-k", "killed"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     return "one line that names the server and what it did not answer (the test's own)"
