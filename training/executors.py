@@ -14,7 +14,6 @@ from envs.errors import InputError
 from training.cell_cluster import run_on_ray
 from training.cell_workers import Row, run_here
 
-EXECUTORS = ("local", "ray")
 IDLE_SECONDS = 1800.0
 """How long a cell may do nothing: more than a service that it may ask is given to answer."""
 

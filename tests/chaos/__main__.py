@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,26 +64,15 @@ def _kills(training: Training, config: ChaosConfig) -> int:
     from tests.chaos.faults import killed_at_random
 
     training.straight()
-    seconds = _moments(training)
     alike = killed = 0
     for number in track(range(config.kills), "kills"):
         try:
-            killed += killed_at_random(training, config.seed * 10**6 + number, seconds)
+            killed += killed_at_random(training, config.seed * 10**6 + number)
             alike += 1
         except AssertionError as error:
             print(f"kill {number}: {' '.join(str(error).split())[:3000]}", flush=True)
     print(f"{config.kills} runs, {killed} of them killed before their end, {alike} ended like the undisturbed one.")
     return int(alike < config.kills)
-
-
-def _moments(training: Training) -> tuple[float, float]:
-    """Seconds until a run makes its folder, and until it ends."""
-    folder, started = training.scratch / "timed", time.monotonic()
-    job = training.start(folder)
-    job.until(folder.exists, "there is a folder")
-    begun = time.monotonic() - started
-    assert job.end() == 0
-    return begun, time.monotonic() - started
 
 
 if __name__ == "__main__":

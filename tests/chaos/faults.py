@@ -250,13 +250,15 @@ def ctrl_c_everywhere(training: Training) -> str:
     return said[0]
 
 
-def killed_at_random(training: Training, number: int, seconds: tuple[float, float]) -> bool:
+def killed_at_random(training: Training, number: int) -> bool:
     """Kills a run at a random moment and goes on with it.
+
+    The moment is a place in the log of the undisturbed run, and up to a fifth of a second more, so that it lies within
+    the run however busy the machine is; one in ten is in the first second, when there may be no folder yet.
 
     Args:
         training: makes the runs.
         number: keys the moment.
-        seconds: when a run makes its folder, and when it ends.
 
     Returns:
         Whether the kill came before the run's end.
@@ -264,11 +266,20 @@ def killed_at_random(training: Training, number: int, seconds: tuple[float, floa
     Raises:
         AssertionError: the result is another one.
     """
-    folder = training.scratch / f"random-{number}"
+    folder, draw = training.scratch / f"random-{number}", random.Random(number)
+    # What follows is said when all is written.
+    said = (training.straight() / LOG).read_bytes().partition(b" success on ")[0]
+    place = draw.uniform(-0.1, 1.0) * len(said)
+    delay = draw.uniform(0.0, 1.0 if place < 0 else 0.2)
     job = training.start(folder)
-    moment = random.Random(number).uniform(*seconds)
+
+    def reached() -> bool:
+        log = folder / LOG
+        return job.process.poll() is not None or place < 0 or (log.exists() and log.stat().st_size >= place)
+
+    job.until(reached, "the place in the log")
     try:
-        job.process.wait(moment)
+        job.process.wait(delay)
     except subprocess.TimeoutExpired:
         job.send(signal.SIGKILL)
         job.end()
