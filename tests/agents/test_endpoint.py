@@ -116,6 +116,7 @@ def test_what_passes_is_tried_again(monkeypatch: pytest.MonkeyPatch):
         assert len(server.asked) == 5
 
 
+@pytest.mark.fault
 def test_a_deadline_ends_in_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     with serving(chooser) as server:
@@ -144,6 +145,7 @@ def test_a_silent_server_is_left_after_the_timeout():
         free.set()
 
 
+@pytest.mark.fault
 def test_an_answer_that_comes_byte_by_byte_is_left_after_the_timeout():
     with serving(chooser) as server:
         server.troubles = [drip] * 50

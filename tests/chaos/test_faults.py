@@ -11,7 +11,7 @@ from tests.chaos.faults import PHASES, ctrl_c, killed_at_random
 from tests.chaos.jobs import Training
 from tests.chaos.table import FAULTS
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1200)]
 # All phases of Ctrl-C, all moments of a kill, and Java, which takes minutes, are the command's.
 QUICK = sorted(set(FAULTS) - {"ctrl_c_everywhere", "java_killed"})
 

@@ -16,6 +16,8 @@ from envs.killing import kill
 from envs.pool import process as pooled
 from envs.pool.guardian import Guardian
 
+pytestmark = pytest.mark.fault
+
 # PTRACE_SEIZE; what is then killed stays a zombie that its parent cannot wait for, until this process has looked.
 HOLD = """
 import ctypes, sys

@@ -153,6 +153,7 @@ def test_the_same_seed_gives_the_same_rows_whatever_the_batch(folders: list[Path
     assert score(tmp_path / "0")["panel"] != score(tmp_path / "2")["panel"]
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("policy", ["random", "model"])
 def test_interrupted_and_continued_is_as_if_uninterrupted(
     policy: str, folders: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -182,6 +183,7 @@ def test_a_stop_without_a_folder_says_how_to_be_able_to_go_on(capsys: pytest.Cap
     assert "stopped. Give out=DIR to be able to go on." in capsys.readouterr().out
 
 
+@pytest.mark.fault
 def test_a_row_that_a_kill_cut_off_is_played_again(tmp_path: Path):
     words = (*SMALL, "policy=random", f"out={tmp_path}")
     assert evaluate(*words) == 0

@@ -13,6 +13,8 @@ from envs.command import run_command
 from evals import run
 from tests.agents.models import byte_tokenizer, model
 
+pytestmark = pytest.mark.fault
+
 WORLD = "tests.envs.pool.troubled:Troubled"
 SMALL = ("env.length=30", "env.max_turns=5", "tasks=12", "device=cpu")
 POOL = ("pool.workers=2", "pool.worlds=2", "pool.step_seconds=1.5", "pool.tries=2")

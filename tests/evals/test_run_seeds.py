@@ -84,6 +84,7 @@ def test_one_of_the_seeds_is_what_that_seed_plays_alone(tmp_path: Path):
     assert two[len(two) // 2 :] == one
 
 
+@pytest.mark.fault
 def test_an_interrupted_evaluation_with_seeds_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     model().save_pretrained(tmp_path / "model")
     byte_tokenizer().save_pretrained(tmp_path / "model")

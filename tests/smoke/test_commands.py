@@ -133,6 +133,7 @@ def test_an_address_that_is_none():
     assert "is read with sampler=vllm only" in said
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("words", [["envs.list"], ["envs.play", "--help"], ["envs.play", "player=oracle"]])
 def test_output_that_nobody_reads_is_no_crash(words: list[str]):
     command = [sys.executable, "-m", *words]

@@ -13,6 +13,8 @@ from envs.errors import InputError
 from training.cell_workers import TRIES, LostCellError
 from training.executors import run_cells
 
+pytestmark = pytest.mark.fault
+
 
 def hurt_once(number: int, how: int, marks: str) -> dict[str, Any]:
     """Gets a signal the first time that it is called with the number 1."""

@@ -74,6 +74,7 @@ def test_whole_files_replace_whole_files(tmp_path: Path):
 rows = st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.none(), max_size=3), max_size=5)
 
 
+@pytest.mark.fault
 @settings(max_examples=50, deadline=None)
 @given(rows, rows, st.data())
 def test_a_line_cut_off_by_a_kill_ends_the_file_and_can_be_swept_away(

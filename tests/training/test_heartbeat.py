@@ -20,6 +20,8 @@ from training import heartbeat
 from training.endings import told
 from training.processes import joined
 
+pytestmark = pytest.mark.fault
+
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 SILENCE = 3.0
 

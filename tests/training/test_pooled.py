@@ -23,6 +23,8 @@ from training.source import Source
 from training.trainer import GroupTrainer, IterationReport
 from training.warmstart import WarmstartConfig
 
+pytestmark = pytest.mark.fault
+
 CORRIDOR = "tests.envs.corridor:Corridor"
 TROUBLED = "tests.envs.pool.troubled:Troubled"
 LOUD = Noise(burst_probability=0.3, burst_turns=2.0, invalid_share=0.5)

@@ -132,6 +132,7 @@ def test_rows_are_dealt_by_their_tokens():
     assert [id(row) for row in dealt(rows, 1)[0]] == list(map(id, rows))
 
 
+@pytest.mark.fault
 def test_a_stop_in_one_process_stops_all_after_the_same_iteration(trained: Path):
     for rank in range(2):
         assert [report["iteration"] for report in of(trained, "stopped", rank)[0]["reports"]] == [0, 1]

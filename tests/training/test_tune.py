@@ -85,6 +85,7 @@ def test_finished_cells_are_not_computed_again(tmp_path: Path):
     assert len((out / CELLS).read_text().splitlines()) == 2
 
 
+@pytest.mark.fault
 def test_a_killed_search_leaves_no_process_behind(tmp_path: Path):
     words = ["data=generated", "iterations=500", "tuning_tasks=4", "panel_tasks=1", f"out={tmp_path / 'search'}"]
     search = subprocess.Popen(

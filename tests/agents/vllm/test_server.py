@@ -112,6 +112,7 @@ def test_no_server_is_one_line_with_the_line_that_starts_it():
         open_sampler(tiny_model(), VllmConfig(url="http://127.0.0.1:9"))
 
 
+@pytest.mark.fault
 def test_a_killed_server_is_one_line(server: Server, weights: SyncedWeights):
     """The last test of this file: nothing answers after it."""
     server.process.kill()

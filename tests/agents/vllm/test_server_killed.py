@@ -20,6 +20,8 @@ from tests.agents.models import byte_tokenizer
 from tests.agents.vllm.serving import free_port, serving
 from tests.agents.vllm.tiny import tiny_model
 
+pytestmark = pytest.mark.fault
+
 
 def start(*words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "training.run", *words]

@@ -134,6 +134,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert contents(release, reopened(release)) == expected(release)
 
 
+@pytest.mark.fault
 def test_two_processes_may_compile_at_once(alfworld_data: Path, own_cache: Path) -> None:
     program = (
         "import sys; from envs.alfworld.environment import ALFWorld\n"

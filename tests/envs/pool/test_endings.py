@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.fault
+
 ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0
 

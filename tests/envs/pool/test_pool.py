@@ -24,6 +24,8 @@ from envs.errors import InputError
 from envs.pool import Counts, Pool, PoolConfig, Pooled, Start, World, supervision
 from envs.worlds import Failure
 
+pytestmark = pytest.mark.fault
+
 CORRIDOR = "tests.envs.corridor:Corridor"
 TROUBLED = "tests.envs.pool.troubled:Troubled"
 LENGTH = 4

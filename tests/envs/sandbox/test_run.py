@@ -132,6 +132,7 @@ def test_a_forked_process_has_workers_of_its_own():
     assert sandbox.run("print(2)").stdout == "2\n"
 
 
+@pytest.mark.fault
 def test_a_worker_that_was_killed_is_replaced(means: str, fresh_pool: pool.Pool):
     assert sandbox.run("print(1)", sandbox=means).stdout == "1\n"
     (worker,) = fresh_pool._idle
@@ -141,6 +142,7 @@ def test_a_worker_that_was_killed_is_replaced(means: str, fresh_pool: pool.Pool)
     assert fresh_pool._idle != [worker]
 
 
+@pytest.mark.fault
 def test_a_worker_ends_when_its_host_dies():
     read, write = os.pipe()
     child = os.fork()

@@ -168,6 +168,7 @@ def test_a_closed_and_a_forgotten_process_are_gone_and_leave_no_file(
     assert list(tmp_path.rglob("*")) == [tmp_path / "here"]
 
 
+@pytest.mark.fault
 def test_a_killed_process_is_named_and_the_next_reset_starts_another(made: ScienceWorld):
     first = made.reset(options={"task": SHORT})
     os.kill(pid_of(made), signal.SIGKILL)
@@ -182,12 +183,14 @@ def test_a_killed_process_is_named_and_the_next_reset_starts_another(made: Scien
         made.step("look around")
 
 
+@pytest.mark.fault
 def test_a_process_killed_between_episodes_is_replaced(made: ScienceWorld):
     first = made.reset(options={"task": SHORT})
     os.kill(pid_of(made), signal.SIGKILL)
     assert made.reset(options={"task": SHORT}) == first
 
 
+@pytest.mark.fault
 def test_a_stuck_process_is_killed_when_its_time_is_over(made: ScienceWorld, capfd: pytest.CaptureFixture[str]):
     made.reset(options={"task": SHORT})
     server = made._open()[0]

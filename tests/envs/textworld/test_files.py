@@ -42,6 +42,7 @@ def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, textworld: object) -
         process.kill()
 
 
+@pytest.mark.fault
 def test_a_holder_that_is_stopped_is_not_waited_for_for_ever(
     holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -58,6 +59,7 @@ def test_a_holder_that_is_stopped_is_not_waited_for_for_ever(
     assert [each for each in path.parent.parent.iterdir() if each.is_dir()] == [path.parent]
 
 
+@pytest.mark.fault
 def test_a_lock_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setattr(files, "_LOCK_SECONDS", 0.1)
     with files._locked(tmp_path / "lock", "a"), files._locked(tmp_path / "lock", "b"):

@@ -13,6 +13,8 @@ import pytest
 from envs.verifiers import processes
 from envs.verifiers.processes import FailedCallError, call
 
+pytestmark = pytest.mark.fault
+
 ROOT = "math:sqrt"
 
 

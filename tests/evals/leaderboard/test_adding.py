@@ -219,6 +219,7 @@ def test_a_file_that_is_no_database_is_refused_before_anything_is_played(
     assert not Path("notes.episodes").exists()
 
 
+@pytest.mark.fault
 def test_a_stopped_addition_enters_nothing_and_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -180,6 +180,7 @@ def test_reading_makes_no_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault
 def test_two_writers_at_once_lose_nothing(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     writers = [process(WRITER, str(path), name, "40") for name in ("left", "right")]
@@ -201,6 +202,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path):
         assert database.problems() == []
 
 
+@pytest.mark.fault
 def test_two_additions_at_once_into_a_new_file(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     additions = [chaos.start(path, number) for number in range(2)]
@@ -218,6 +220,7 @@ def test_a_writer_that_does_not_end_is_said_in_one_line(tmp_path: Path):
         assert other.entries() == []
 
 
+@pytest.mark.fault
 def test_a_kill_within_a_transaction_leaves_nothing_of_it(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     with Database(path) as database:
@@ -233,6 +236,7 @@ def test_a_kill_within_a_transaction_leaves_nothing_of_it(tmp_path: Path):
     assert names(path) == ["before", "after"]
 
 
+@pytest.mark.fault
 def test_additions_killed_at_random_moments(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     lasts = chaos.measure(path)
@@ -242,6 +246,7 @@ def test_additions_killed_at_random_moments(tmp_path: Path):
     assert len(chaos.contents(path)) == 9
 
 
+@pytest.mark.fault
 def test_an_addition_that_hangs_is_killed_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chaos, "PATIENCE_SECONDS", 0.1)
     process = multiprocessing.get_context("spawn").Process(target=signal.pause)
