@@ -13,7 +13,7 @@ from agents.types import Reply
 from envs.errors import InputError
 from tests.agents.models import byte_tokenizer, model
 from tests.training.rows import CPU, random_rows
-from tests.training.test_trainer import trainer
+from tests.training.small import trainer
 from training.arguments import GroupConfig
 from training.batches import micro_batches
 from training.dealing import Dealing

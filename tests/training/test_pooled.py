@@ -16,7 +16,7 @@ from envs.worlds import Failure, LocalWorlds
 from tests.agents.models import model
 from tests.training.demonstrating import demonstrate
 from tests.training.doors import Guess
-from tests.training.test_trainer import contents, trainer
+from tests.training.small import contents, trainer
 from training.arms import describe
 from training.demonstrations import Noise, demonstrations
 from training.source import Source

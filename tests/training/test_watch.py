@@ -17,8 +17,8 @@ from agents.policies.transformers import Sampling, TransformersPolicy
 from envs.types import Info
 from tests.agents.models import byte_tokenizer, model
 from tests.training.doors import Guess
+from tests.training.small import contents, trainer
 from tests.training.test_mismatch import Biased
-from tests.training.test_trainer import contents, trainer
 from training import detectors
 from training.detectors import WatchConfig
 from training.trainer import GroupTrainer, IterationReport
