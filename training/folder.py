@@ -5,6 +5,7 @@ A folder belongs to one run: another run is refused.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,13 @@ class RunFolder(Folder):
         """Makes sure that a new run may have this folder. Writes nothing.
 
         Raises:
-            InputError: the folder holds another run or something else.
+            InputError: the folder holds another run or something else, or cannot be made where it should be.
         """
-        if path.exists() and not path.is_dir():
-            raise InputError(f"out={path} is a file; a folder is needed.")
+        above = next(one for one in (path, *path.parents) if one.exists())
+        if not above.is_dir():
+            raise InputError(f"out={path}: {above} is a file; a folder is needed.")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(f"out={path} cannot be written: {above} is read-only, or not yours.")
         if path.is_dir() and any(path.iterdir()):
             what = "another run" if (path / CONFIG).exists() else "other files"
             go_on = f", or resume={path} to go on with it" if what == "another run" else ""

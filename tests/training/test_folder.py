@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,16 @@ def test_a_file_is_no_folder(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("words")
-    with pytest.raises(InputError, match="cannot be written"):
-        RunFolder.create(tmp_path / "file" / "below")
+    with pytest.raises(InputError, match="file is a file; a folder is needed"):
+        RunFolder.check(tmp_path / "file" / "below" / "that")
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A user who is root may write anywhere, whatever the folder says.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
+    with pytest.raises(InputError, match="is read-only, or not yours"):
+        RunFolder.check(tmp_path / "new" / "run")
+    RunFolder.check(tmp_path.parent / "new")
 
 
 def test_only_a_run_can_be_opened(tmp_path: Path):
