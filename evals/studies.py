@@ -80,7 +80,9 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
             row = read_json(path)
             if not {"cell", "seed", "cost"} <= row.keys() or not {"panels", "chosen"} & row.keys():
                 raise ValueError("it lacks cell, seed, cost, panels or chosen")
-        except (OSError, ValueError, AttributeError) as error:
+            if row.get("chosen") == [] or any(not panel["wins"] for panel in row.get("panels", {}).values()):
+                raise ValueError("it chose no block, or played no task")
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a cell of a study ({error}).") from None
         rows.append(row)
     if not rows:

@@ -62,6 +62,8 @@ def refused(tmp_path: Path):
         ("evaluation folder", "episodes.jsonl", '"temperature"', "temperature", "line 1, is broken"),
         ("study", "facts.json", '"blocks": 3', '"blocks": {}', "is not a study"),
         ("study", "base-seed0.json", '"seconds": 1.0', '"seconds": []', "is not a study"),
+        ("study", "select-sharp-seed0.json", '"chosen": [2]', '"chosen": []', "it chose no block"),
+        ("study", "base-seed0.json", '"wins": "', '"wins": "", "won": "', "or played no task"),
         ("ranking of blocks", "study.json", '"arms": {', '"x": {', "is not a study.json"),
         ("model folder", "config.json", '"num_hidden_layers": 8', '"num_hidden_layers": [8]', "should state from 1 to"),
         ("model folder", "config.json", '"hidden_size"', '"x"', "the configuration of a causal language model"),

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,12 @@ def read_watched(read: Callable[[Path], object], folder: Path, also: Path) -> st
     """
     before = _peak()
     try:
-        with _alarm(), _watched((folder, also)) as seen:
+        # numpy warns where it goes on with what is no number.
+        with (
+            _alarm(),
+            _watched((folder, also)) as seen,
+            warnings.catch_warnings(action="error", category=RuntimeWarning),
+        ):
             read(folder)
             said = ""
     except KeystoneError as error:
