@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import TrainOutput
 
@@ -36,7 +35,7 @@ from agents.policies.synced import ModelPolicy, Synced
 from agents.prefix import FrozenPrefix
 from agents.prompts import manner_of
 from agents.quantized import taken_for_whole
-from agents.targets import Target, middle, prefixes, select
+from agents.targets import Target, middle, select
 from envs.errors import InputError
 from envs.pool import counts_of
 from envs.types import TextEnv
@@ -47,20 +46,19 @@ from training.batches import MicroBatch
 from training.checkpointing import checkpointed
 from training.collect import Collected, Estimator
 from training.dealing import Dealing
-from training.loop import UpdateLoop
 from training.loss import LossParts
-from training.optimizer import MasterAdamW, warmed_up
 from training.passes import Passes
 from training.playing import Player, own_policy
 from training.processes import check_launcher, check_same, current
 from training.shares import mismatch_together, passes, tell_kept
+from training.stepping import TargetLoop
 from training.synchronizing import Synchronizer
 from training.tally import IterationReport as IterationReport
 from training.tally import Tally
 from training.watch import Watch
 
 
-class GroupTrainer(UpdateLoop):
+class GroupTrainer(TargetLoop):
     """Trains one target of a causal language model with group advantages.
 
     Args:
@@ -151,40 +149,6 @@ class GroupTrainer(UpdateLoop):
             return TrainOutput(0, 0.0, {})
         return super().train(*arguments, **options)
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # noqa: ANN401
-        """AdamW over the target with float32 masters."""
-        if self.optimizer is None:
-            self.optimizer = self.master_optimizer
-        return self.optimizer
-
-    @cached_property
-    def master_optimizer(self) -> MasterAdamW | zero.ZeroAdamW:
-        """The optimizer itself, as accelerate's wrapper hides it."""
-        options: dict[str, Any] = {
-            "lr": self.args.learning_rate,
-            "betas": (self.args.adam_beta1, self.args.adam_beta2),
-            "eps": self.args.adam_epsilon,
-            "weight_decay": self.args.weight_decay,
-        }
-        if not self.group_config.zero or self.processes.count == 1:
-            return MasterAdamW(self.trained, self._rates(), **options)
-        settings, norm = self.group_config.deepspeed_settings, self.args.max_grad_norm
-        return zero.ZeroAdamW(self.language_model, self.trained, self._rates(), settings, max_grad_norm=norm, **options)
-
-    @property
-    def _zero(self) -> zero.ZeroAdamW | None:
-        """The optimizer once it is made, if DeepSpeed spreads it over the processes."""
-        made = self.__dict__.get("master_optimizer")
-        return made if isinstance(made, zero.ZeroAdamW) else None
-
-    def _rates(self) -> dict[str, float]:
-        """Learning rates that differ from the common one."""
-        if not self.target.boosted:
-            return {}
-        chosen = prefixes(self.language_model, self.target)
-        boosted = [name for name in self.trained if name.startswith(chosen)]
-        return dict.fromkeys(boosted, self.group_config.boosted_learning_rate)
-
     @property
     def prefix(self) -> FrozenPrefix | None:
         """What is kept of the states below the target, if anything is."""
@@ -198,18 +162,9 @@ class GroupTrainer(UpdateLoop):
 
     def close(self) -> None:
         """Takes adapters, if there are any, out of the model and leaves their effect in its weights; and DeepSpeed."""
-        if self._zero is not None:
-            self._zero.close()
+        super().close()
         if self.target.lora:
             adapters.detach(self.language_model)
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:  # noqa: ANN401
-        """A constant rate after a linear warm-up, counted over the whole run also where it was resumed."""
-        del num_training_steps
-        master = self.master_optimizer
-        self.lr_scheduler = warmed_up(optimizer or master, int(self.args.warmup_steps), lambda: master.updates_made)
-        self._created_lr_scheduler = True
-        return self.lr_scheduler
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if self._dealing is None or self._dealing.done:
@@ -277,32 +232,15 @@ class GroupTrainer(UpdateLoop):
         self._tally.add({"loss": float(total)})
         return total
 
-    def summing(self, model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
-        """While it lasts, backward passes add to each process's own gradients and exchange none."""
-        return super().summing(model) if self._zero is None else self._zero.accumulating()
-
     def _take_part(self) -> torch.Tensor:
         """A pass that changes nothing, in step with those of processes that have more rows."""
-        self._propagate(self.passes.idle(self._root, self.args.device))
+        self.propagate(self.passes.idle(self.root, self.args.device))
         return torch.zeros((), device=self.args.device)
-
-    @property
-    def _root(self) -> torch.nn.Module:
-        """What a pass with gradients calls: with several processes the wrapper that exchanges them."""
-        if self._zero is not None:
-            return self._zero.engine  # type: ignore[no-any-return]
-        return self.language_model if self.processes.count == 1 else self.model_wrapped
-
-    def _propagate(self, loss: torch.Tensor) -> None:
-        if self._zero is not None:
-            self._zero.backward(loss)
-        else:
-            self.accelerator.backward(loss)
 
     def _backward(self, batch: MicroBatch) -> torch.Tensor:
         parts = self._loss(batch)
         # Gradients are averaged over the processes; the loss is a sum over the rows of all.
-        self._propagate(parts.loss * self.processes.count)
+        self.propagate(parts.loss * self.processes.count)
         self._tally.add(
             {
                 "clipped": parts.clipped,
@@ -316,15 +254,10 @@ class GroupTrainer(UpdateLoop):
         return parts.loss.detach()
 
     def _loss(self, batch: MicroBatch) -> LossParts:
-        return self.passes.loss(batch, self._root)
-
-    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:  # noqa: ANN401
-        # DeepSpeed clips as it steps.
-        return super()._clip_grad_norm(model) if self._zero is None else None  # type: ignore[no-untyped-call]
+        return self.passes.loss(batch, self.root)
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
-        # DeepSpeed knows the norm once it has stepped.
-        norm = super()._get_grad_norm(model, grad_norm) if self._zero is None else 0.0  # type: ignore[no-untyped-call]
+        norm = super()._get_grad_norm(model, grad_norm)
         self._tally.add({"grad_norm": float(norm)})
         return norm
 
@@ -335,18 +268,9 @@ class GroupTrainer(UpdateLoop):
             self.language_model.zero_grad(set_to_none=True)
         self._tally.settle(made=not refused)
 
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Goes back to what `master_optimizer.export` gave, in the midst of training too."""
-        self.master_optimizer.restore(tensors)
-        if self.lr_scheduler is not None:
-            rates = zip(self.master_optimizer.param_groups, self.lr_scheduler.base_lrs, strict=True)
-            for group, rate in rates:
-                group["lr"] = rate * self.lr_scheduler.lr_lambdas[0](0)
-
     def after_update(self) -> bool:
         """Reports an iteration if its last update is made; True if the run should stop here."""
-        if self._zero is not None:
-            self._tally.add({"grad_norm": self._zero.taken_norm()})
+        self._tally.add({"grad_norm": self.norm_of_the_step()})
         if self._dealing is None or not self._dealing.done:
             return False
         metrics = self._tally.metrics(self._collected, self.watch.skipped, self.processes)
