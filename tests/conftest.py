@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -17,6 +18,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_worker_niceness", "0")
 # TRL, which only tests use beside the warm start, reports its use otherwise.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+# Of one run of the tests, for all its processes: what an earlier version of the code kept is not believed, and the
+# cache of whoever runs them stays as it is.
+_OWN_CACHE = "PYTEST_XDIST_WORKER" not in os.environ
+if _OWN_CACHE:
+    os.environ["KEYSTONE_CACHE"] = tempfile.mkdtemp(prefix="keystone-test-cache-")
+
+
+def pytest_unconfigure() -> None:
+    """Takes the cache away with the process that made it."""
+    if _OWN_CACHE:
+        shutil.rmtree(os.environ["KEYSTONE_CACHE"], ignore_errors=True)
+
 
 _ARCHIVES = ("train_games.tar.xz", "train_traj_data.tar.xz", "valid_seen.tar.xz")
 

@@ -55,11 +55,23 @@ WAITING = [
     "lock = threading.Lock()",
     "while not there():\n    time.sleep(0.1)",
     "import subprocess\nprocess.stdout.readline()",
+    "process.wait(None)",
+    "thread.join(None)",
+    "queue.get(True)",
+    "os.system('true')",
+    "subprocess.getoutput('true')",
+    "requests.get('http://localhost')",
+    "with subprocess.Popen(['true']) as process: pass",
+    "for line in process.stdout: pass",
+    "[line for line in sys.stdin]",
 ]
 NOT_WAITING = [
     "process.wait(3)",
     "process.wait(timeout=3)",
     "', '.join(parts)",
+    "row.get(None, 3)",
+    "for line in lines: pass",
+    "with subprocess.run(['true'], timeout=3): pass",
     "thread.join(timeout=3)",
     "future.result(0)",
     "values.get('name')",
@@ -86,6 +98,10 @@ def test_a_wait_is_found(source: str):
     assert [wait.function for wait in waits(source)] == [""]
     indented = source.replace("\n", "\n        ")
     assert [wait.function for wait in waits(f"class A:\n    def f(self):\n        {indented}\n")] == ["A.f"]
+
+
+def test_each_wait_of_a_function_is_reviewed():
+    assert [wait.key for wait in waits("queue.get()\nqueue.get()\nother.wait()")] == ["get", "get 2", "wait"]
 
 
 @pytest.mark.parametrize("source", NOT_WAITING)

@@ -8,6 +8,7 @@ called `wait` waits, whatever it belongs to. Left out: files, which answer at on
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,13 +29,18 @@ _ALWAYS = {
     *("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"),
     *("ThreadPoolExecutor", "ProcessPoolExecutor", "shutdown"),
     *("load_dataset", "snapshot_download", "hf_hub_download"),
+    *("system", "getoutput", "getstatusoutput"),
 }
 # Their functions of these names, with the same rule as `_WITHOUT_TIMEOUT`.
-_OF_MODULES = {"ray": {"get", "wait"}, "connection": {"wait"}, "futures": {"wait"}, "asyncio": {"run", "wait"}}
+_OF_MODULES = {"ray": {"get", "wait"}, "connection": {"wait"}, "futures": {"wait"}, "asyncio": {"run", "wait"}} | {
+    # httpx has a deadline by itself.
+    "requests": {"delete", "get", "head", "patch", "post", "put", "request"}
+}
 _NEEDS_OWNER = {"call": "subprocess", "run": "subprocess"}
 # In modules that hold pipes or sockets these may be theirs.
 _OF_PIPES = {"read", "read1", "readline", "readlines", "write", "writelines"}
 _PIPES = {"select", "selectors", "socket", "subprocess"}
+_STREAMS = {"stdin", "stdout", "stderr"}
 
 
 class Wait(NamedTuple):
@@ -44,16 +50,19 @@ class Wait(NamedTuple):
         function: its function's qualified name, "" at a module's top.
         call: what is called.
         line: where.
+        number: which of its function's calls of that name it is, from 1.
     """
 
     function: str
     call: str
     line: int
+    number: int = 1
 
     @property
     def key(self) -> str:
         """What it is called in the table."""
-        return f"{self.function} {self.call}".strip()
+        number = f" {self.number}" if self.number > 1 else ""
+        return f"{self.function} {self.call}{number}".strip()
 
 
 def waits(source: str) -> list[Wait]:
@@ -62,7 +71,12 @@ def waits(source: str) -> list[Wait]:
     Args:
         source: its text.
     """
-    return list(_Finder(ast.parse(source)).found())
+    seen: Counter[tuple[str, str]] = Counter()
+    numbered = []
+    for wait in _Finder(ast.parse(source)).found():
+        seen[wait[:2]] += 1
+        numbered.append(wait._replace(number=seen[wait[:2]]))
+    return numbered
 
 
 class _Finder:
@@ -81,6 +95,8 @@ class _Finder:
                 inner, loops = f"{function}.{child.name}".lstrip("."), False
             if isinstance(child, ast.Call) and self._may_wait(child, looping):
                 yield Wait(function, _name(child), child.lineno)
+            for call in _entered(child):
+                yield Wait(function, call, getattr(child, "lineno", 0))
             yield from self._below(child, inner, loops)
 
     def _may_wait(self, call: ast.Call, looping: bool) -> bool:
@@ -90,7 +106,7 @@ class _Finder:
             return looping
         if name in _OF_MODULES.get(owner, ()):
             return "timeout" not in keywords and len(call.args) < 2
-        if name in _WITHOUT_ARGUMENTS and not call.args and not keywords & {"timeout", "blocking", "block"}:
+        if name in _WITHOUT_ARGUMENTS and _says_nothing(call.args) and not keywords & {"timeout", "blocking", "block"}:
             return isinstance(call.func, ast.Attribute)
         if name == "select" and owner == "select":
             return len(call.args) < 4
@@ -103,6 +119,24 @@ class _Finder:
         if owner == "os" and name in {"read", "write"}:
             return True
         return self._has_pipes and name in _OF_PIPES and isinstance(call.func, ast.Attribute)
+
+
+def _says_nothing(arguments: list[ast.expr]) -> bool:
+    """Whether what is given is no deadline: `wait(None)`, `get(True)`."""
+    return all(isinstance(value, ast.Constant) and (value.value is None or value.value is True) for value in arguments)
+
+
+def _entered(node: ast.AST) -> Iterator[str]:
+    """What waits without a call of its own: leaving `with Popen(...)`, and taking lines from a pipe."""
+    if isinstance(node, ast.With):
+        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+        yield from (name for name in map(_name, calls) if name == "Popen")
+    if (
+        isinstance(node, ast.For | ast.comprehension)
+        and isinstance(node.iter, ast.Attribute)
+        and node.iter.attr in _STREAMS
+    ):
+        yield node.iter.attr
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 import envs
+from envs import registry
 from envs.errors import InputError
 from envs.pool import Pool, PoolConfig, Pooled
 from envs.screen import Screen
@@ -96,10 +99,17 @@ def test_demonstrations_that_break_are_left_out(pool: Pool):
         Source(config, ("oracle",), broken(), broken, Screen(echo=False)).play(3, 3)
 
 
-def test_a_registered_environment_is_found_by_workers(pool: Pool):
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(registry, "_registered", {})
     envs.register("guessing_in_a_pool", "tests.training.doors:Guess")
+    yield "guessing_in_a_pool"
+    del gymnasium.registry[envs.gymnasium_id("guessing_in_a_pool")]
+
+
+def test_a_registered_environment_is_found_by_workers(pool: Pool, registered: str):
     tasks = Guess().sample_tasks(0, 2)
-    worlds = Pooled(pool, "guessing_in_a_pool")
+    worlds = Pooled(pool, registered)
     starts = worlds.reset(dict(enumerate(tasks)))
     assert starts == {number: Guess().reset(options={"task": task}) for number, task in enumerate(tasks)}
     worlds.release([0, 1])

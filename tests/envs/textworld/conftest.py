@@ -1,4 +1,4 @@
-"""Fixtures of the TextWorld tests. Made games are kept in the user's cache, as those of a run are."""
+"""Fixtures of the TextWorld tests."""
 
 from __future__ import annotations
 

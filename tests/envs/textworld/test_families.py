@@ -103,7 +103,8 @@ def test_every_option_belongs_to_a_family():
     for field in dataclasses.fields(Family)[1:]:
         value = changed.get(field.name, True)
         stated = [
-            f"{field.name}={value}" in Family(family=family, **{field.name: value}).label or value is True
+            (field.name if value is True else f"{field.name}={value}")
+            in Family(family=family, **{field.name: value}).label
             for family in ("cooking", "coin_collector", "treasure_hunter", "simple")
             if _has(family, field.name, value)
         ]
