@@ -12,7 +12,15 @@ from envs.errors import InputError
 from envs.registry import env_class
 from envs.types import Info, Player, TextEnv
 
-_OF_THE_CLASS = ("config_class", "free_text", "in_process", "instructions", "reference_options", "step_parts")
+_OF_THE_CLASS = (
+    "cloned",
+    "config_class",
+    "free_text",
+    "in_process",
+    "instructions",
+    "reference_options",
+    "step_parts",
+)
 _SPACES = ("observation_space", "action_space")
 
 
@@ -72,6 +80,10 @@ class Wrapper(TextEnv):
         """The innermost world."""
         unwrapped: TextEnv = self.env.unwrapped  # type: ignore[assignment]
         return unwrapped
+
+    def content_of(self, task: str) -> str:
+        """What the world inside has behind a task's name."""
+        return self.env.content_of(task)
 
     def describe_data(self) -> str:
         """What the world inside says, and what is around it."""

@@ -11,6 +11,7 @@ import envs
 from envs import registry
 from envs.contract import CHECKS, Subject, play
 from envs.errors import InputError
+from envs.types import TextEnv
 from envs.wrappers import (
     ActionParsing,
     AdmissibleList,
@@ -23,6 +24,8 @@ from envs.wrappers import (
 )
 from tests.envs.corridor import Corridor, CorridorConfig
 from tests.envs.wrappers import around
+
+CLASS = f"{__name__}:Stored"
 
 
 @pytest.mark.parametrize("name", around.NAMES)
@@ -66,6 +69,46 @@ def test_what_a_world_says_of_itself_is_said_by_its_wrappers():
         assert world.free_text
         assert world.instructions == Corridor.instructions
         assert world.config_class is CorridorConfig
+
+
+class Stored(Corridor):
+    """A corridor that says of itself, member by member, something else than `TextEnv` does."""
+
+    free_text = True
+    in_process = False
+    instructions = "Walk."
+    cloned = ("random", "oracle")
+    reference_options = {"length": 3}  # noqa: RUF012
+    step_parts = {"*": "walking"}  # noqa: RUF012
+    observation_space = action_space = envs.types.AnyText(77)
+
+    def content_of(self, task: str) -> str:
+        return f"behind {task}"
+
+
+PLAYED = {"reset", "step", "describe_data", "players"}
+SAID = sorted(name for name in {*vars(TextEnv), *TextEnv.__annotations__} - PLAYED if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_every_member_is_that_of_the_world_inside(name: str):
+    calls = {"sample_tasks": (3, 4), "content_of": ("train-3",)}
+    inside = Stored()
+    outside = [TimeLimit(inside, 3), HistoryWindow(Wrapper(inside), 2), around.wrapped(CLASS)(Wrapper)()]
+    expected = getattr(inside, name)(*calls[name]) if name in calls else getattr(inside, name)
+    plain = getattr(TextEnv, name, None)
+    assert name in calls or expected != plain, "a world that says what TextEnv says tells nothing"
+    # The windows of this wrapper make longer texts.
+    for world in outside if name != "observation_space" else outside[::2]:
+        found = getattr(world, name)
+        assert (found(*calls[name]) if name in calls else found) == expected
+    if plain is not None and not callable(plain) and not isinstance(plain, property):
+        assert getattr(type(outside[-1]), name) == expected
+
+
+def test_players_are_those_of_the_world_inside():
+    for world in (TimeLimit(Stored(), 3), around.wrapped(CLASS)(Wrapper)()):
+        assert [*world.players] == [*Stored.players]
 
 
 def test_a_time_limit():
