@@ -25,6 +25,7 @@ from envs.verifiers.exchange import Link, LinkError, decode, encode
 
 _LINK, _REPORTS = 4, 5
 _LONGEST = 300
+_LONGEST_MESSAGE = 2_000
 _SETTING_UP = (
     ast.Import,
     ast.ImportFrom,
@@ -64,8 +65,9 @@ def main(source: str) -> None:
             trouble = message
         if is_check:
             text = "\n".join(map(ast.unparse, group))
-            # Where an object lies in memory differs from run to run.
-            _report({"source": text, "passed": not message, "message": re.sub(r" at 0x[0-9a-f]+", "", message)})
+            # A program chooses what its errors and values say; where an object lies in memory differs from run to run.
+            told = re.sub(r" at 0x[0-9a-f]+", "", _shortened(message, _LONGEST_MESSAGE))
+            _report({"source": text, "passed": not message, "message": told})
 
 
 def _parse(tests: str | list[str]) -> list[list[ast.stmt]]:
@@ -151,8 +153,11 @@ def _value(expression: ast.expr, names: dict[str, Any]) -> Any:  # noqa: ANN401
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return _shortened(repr(value), _LONGEST)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _report(told: dict[str, Any]) -> None:

@@ -146,7 +146,9 @@ def examine(
 def _conclude(examiner: Execution, program: SandboxResult) -> Examination:
     """Reads the reports of the tests' side."""
     ending = examiner.result()
-    reports = [json.loads(line) for line in examiner.text(examiner.results).splitlines()]
+    # A side that was killed while it wrote, or wrote too much, leaves half a line.
+    lines = examiner.text(examiner.results).splitlines(keepends=True)
+    reports = [json.loads(line) for line in lines if line.endswith("\n")]
     if reports and "invalid" in reports[0]:
         raise InputError(f"{reports[0]['invalid']}.")
     if not reports:

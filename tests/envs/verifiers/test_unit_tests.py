@@ -265,6 +265,36 @@ def test_a_failure_is_told(test: str, message: str):
     assert (result.passed, result.message) == (False, message)
 
 
+LONG = "'x' * 5_000_000"
+
+
+@pytest.mark.parametrize(
+    ("program", "test", "message"),
+    [
+        (f"def f(): return {LONG}", "assert not f(), f()", "the assertion does not hold: x"),
+        (f"def f(): raise ValueError({LONG})", "f()", "ValueError: x"),
+        (f"def f(): raise SystemExit({LONG})", "f()", "the program raised SystemExit: x"),
+        (f"def f(): return 1\nraise ValueError({LONG})", "f()", "the program does not run: ValueError: x"),
+    ],
+)
+def test_however_much_a_program_says_of_a_wrong_answer_it_is_told_shortly(program: str, test: str, message: str):
+    examination = examine(program, [test, "assert 1 == 1"], names=["f"])
+    first = examination.results[0]
+    assert examination.count == len(examination.results) == 2
+    assert not first.passed
+    assert first.message.startswith(message)
+    assert len(first.message) < 2_100
+
+
+def test_a_report_that_is_cut_off_does_not_count():
+    # The text of the second test is longer than all that may be reported.
+    tests = ["assert add(1, 1) == 2", f"assert add(1, 1) != {5_000_000 * 'x'!r}", "assert add(1, 2) == 3"]
+    examination = examine(RIGHT, tests)
+    assert (examination.count, [result.passed for result in examination.results]) == (3, [True])
+    assert examination.verdict().score == pytest.approx(1 / 3)
+    assert "1 of 3 tests hold; the tests were stopped: killed for writing more" in examination.verdict().reason
+
+
 def test_only_what_should_be_the_programs_is_taken_from_it():
     lying = "def isclose(a, b): return True\nclass math: isclose = isclose\n"
     lying += "def all(values): return True\ndef f(x): return 0"
