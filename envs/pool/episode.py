@@ -117,6 +117,11 @@ class PooledEpisode:
             self.said.append(value)
         self.position += 1
 
+    def withdraw(self, answered: int) -> None:
+        """Takes back all that it was asked after so many answers; its world is given up."""
+        del self.asked[answered:], self.said[answered:]
+        self.rewind()
+
     def rewind(self) -> None:
         """Its world is gone: another one has to be asked everything again."""
         self.position = 0

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import gymnasium
+
 from envs.errors import InputError
 from envs.pool.config import MEGABYTE, PoolConfig
 from envs.pool.counts import Counts
@@ -83,7 +85,8 @@ class Pool:
             By row, text and info, or a `Failure`.
 
         Raises:
-            InputError: a world refuses its options or its task, no worker can be started, or the pool is full.
+            InputError: a world refuses its options or its task, no worker can be started, or the pool is full. None of
+                these rows has an episode then.
         """
         self.release(starts)
         if len(self._rows) + len(starts) > self.capacity:
@@ -93,7 +96,11 @@ class Pool:
             place = next(number for number in range(self._places) if number not in worker.episodes)
             episode = worker.episodes[place] = PooledEpisode(start, place)
             self._rows[row] = worker, episode
-        return self._ask({row: start.request for row, start in starts.items()})
+        try:
+            return self._ask({row: start.request for row, start in starts.items()})
+        except BaseException:
+            self.release(starts)
+            raise
 
     def act(self, player: str, seeds: Mapping[int, int]) -> dict[int, Any]:
         """Asks the rows' players for their next commands (see `envs.worlds.Players`).
@@ -103,6 +110,7 @@ class Pool:
 
         Raises:
             InputError: there is no such player.
+            ResetNeeded: a row has no episode.
         """
         return self._ask({row: Request(Kind.ACT, (player, seed)) for row, seed in seeds.items()})
 
@@ -111,6 +119,9 @@ class Pool:
 
         Returns:
             By row, what `TextEnv.step` returns, or a `Failure`.
+
+        Raises:
+            ResetNeeded: a row has no episode.
         """
         return self._ask({row: Request(Kind.STEP, (command,)) for row, command in commands.items()})
 
@@ -142,7 +153,10 @@ class Pool:
 
     def _ask(self, requests: Mapping[int, Request]) -> dict[int, Any]:
         """Has all these rows do something, and waits until each has an outcome."""
+        if free := [row for row in requests if row not in self._rows]:
+            raise gymnasium.error.ResetNeeded(f"row {free[0]} has no episode; reset it first")
         episodes = {row: self._rows[row][1] for row in requests}
+        answered = {row: len(episode.said) for row, episode in episodes.items()}
         for row, episode in episodes.items():
             if episode.failure is None:
                 episode.asked.append(requests[row])
@@ -150,7 +164,10 @@ class Pool:
             while any(episode.waiting for episode in episodes.values()):
                 self._go_on()
         except BaseException:
-            # Whoever catches this (Ctrl-C in a notebook) may use the pool again: no late answer may come then.
+            # Whoever catches this (Ctrl-C in a notebook) may use the pool again: no late answer may come then, and no
+            # row may have done what others have not.
+            for row, episode in episodes.items():
+                episode.withdraw(answered[row])
             for worker in self._workers:
                 if worker.process is not None:
                     worker.process.kill()

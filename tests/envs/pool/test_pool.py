@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import psutil
 import pytest
 
@@ -291,6 +292,56 @@ def test_a_pool_takes_up_again_after_an_interruption(pool: Watched):
     with pytest.raises(KeyboardInterrupt):
         play(pool, ended=interrupt)
     assert play(pool) == alone()
+
+
+def test_a_step_that_is_interrupted_was_made_in_no_row(tmp_path: Path):
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    # The one worker plays row 0 first, and has answered when row 1 fails.
+    options = {"trouble": "fail", "turn": 2, "tasks_of_trouble": "train-1", "folder": str(tmp_path)}
+    with Pool(PoolConfig(**{**QUICK, "workers": 1}), interrupt) as made:
+        made.reset({row: start(f"train-{row}", **options) for row in range(2)})
+        assert [answer[0] for answer in made.step({0: "go right", 1: "go left"}).values()] == [
+            "You are in room 1.",
+            "You are in room 0.",
+        ]
+        with pytest.raises(KeyboardInterrupt):
+            made.step({0: "go right", 1: "go right"})
+        assert made.step({1: "sing"})[1][0] == "Nothing happens."
+        assert [answer[0] for answer in made.step({0: "go right", 1: "go right"}).values()] == [
+            "You are in room 2.",
+            "You are in room 1.",
+        ]
+
+
+def test_a_task_that_was_refused_is_not_asked_for_again(pool: Watched):
+    pool.reset({2: start("train-1")})
+    with pytest.raises(InputError, match="no task 'nowhere'"):
+        pool.reset({0: start("nowhere"), 1: start("train-1")})
+    for row in (0, 1):
+        with pytest.raises(gymnasium.error.ResetNeeded, match=f"row {row} has no episode"):
+            pool.step({row: "go right", 2: "go right"})
+    assert pool.reset({1: start("train-2")})[1][0] == "You are in room 2."
+    said = pool.step({1: "go right", 2: "go right"})
+    assert [said[row][0] for row in (1, 2)] == ["You are in room 3.", "You are in room 2."]
+    with pytest.raises(InputError, match="unknown player"):
+        pool.act("orcle", {1: 0, 2: 0})
+    assert pool.act("oracle", {1: 0, 2: 0}) == {1: "go right", 2: "go right"}
+    pool.release([1, 2])
+
+
+def test_worlds_stepped_together_after_one_refused_its_task():
+    together = envs.vector(TROUBLED, 2, workers=1, length=LENGTH)
+    together.reset(options={"tasks": ["train-0", "train-1"]})
+    with pytest.raises(InputError, match="no task 'nowhere'"):
+        together.reset(options={"tasks": ["nowhere", None], "reset_mask": [True, False]})
+    with pytest.raises(gymnasium.error.ResetNeeded, match="row 0"):
+        together.step(["go right"] * 2)
+    together.reset(options={"tasks": [None, "train-2"], "reset_mask": [False, True]})
+    together.reset(options={"tasks": ["train-1", None], "reset_mask": [True, False]})
+    assert together.step(["go right"] * 2)[0] == ("You are in room 2.", "You are in room 3.")
+    together.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
