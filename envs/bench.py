@@ -20,7 +20,8 @@ from rich.table import Table
 
 from envs.command import run_command
 from envs.config_schema import key
-from envs.errors import InputError, MissingExtraError, unknown
+from envs.errors import MissingExtraError, unknown
+from envs.files import check_writable, writing
 from envs.registry import ENVIRONMENT_ALIASES, environment_key, make, make_from, options_of
 from envs.sampling import Samples
 from envs.timing import Script, Timing, play_episode, record, replay, replay_together, watch_memory
@@ -95,8 +96,9 @@ class Figures:
 def main(config: BenchConfig) -> int:
     """Measures and prints. Returns 1 if the reference engine said something else."""
     console = Console(highlight=False, markup=False)
-    if config.out and not Path(config.out).absolute().parent.is_dir():
-        raise InputError(f"out={config.out}: there is no folder {Path(config.out).absolute().parent}.")
+    out = Path(config.out).expanduser() if config.out else None
+    if out is not None:
+        check_writable(out, "out")
     begun = time.process_time()
     env = make_from(config.env)
     made = time.process_time() - begun
@@ -116,8 +118,9 @@ def main(config: BenchConfig) -> int:
     _say_target(figures, console)
     if config.memory_episodes:
         _watch(config, env, figures, console)
-    if config.out:
-        Path(config.out).write_text(json.dumps(asdict(figures), indent=1) + "\n", encoding="utf-8")
+    if out is not None:
+        with writing(out):
+            out.write_text(json.dumps(asdict(figures), indent=1) + "\n", encoding="utf-8")
     return int(figures.differences > 0)
 
 

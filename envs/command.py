@@ -1,7 +1,7 @@
 """What all commands share: reading arguments, `--help`, one-line errors and exit codes.
 
-Exit codes: 0 done, 1 the command itself found a failure, 2 bad input, 130 stopped by Ctrl-C, 141 nobody reads the
-output any more (`| head`).
+Exit codes: 0 done, 1 the command itself found a failure or the system refused it something, 2 bad input, 130 stopped by
+Ctrl-C, 141 nobody reads the output any more (`| head`).
 """
 
 from __future__ import annotations
@@ -153,12 +153,17 @@ def _exit_code(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped by Ctrl-C.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        if not _output_is_closed():
-            raise
-        # Python flushes the output once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            _give_up_output()
+            return 141
+        whose = f": {str(error.filename)!r}" if error.filename is not None else ""
+        print(f"error: {' '.join(str(error.strerror or error).split())}{whose}.", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
+        return 1
 
 
 def launched() -> int:
@@ -177,6 +182,11 @@ def _check_alone(program: str) -> None:
             f"{program} was launched as {launched()} processes, but it runs as one. python -m training.run and "
             "GroupTrainer train on several."
         )
+
+
+def _give_up_output() -> None:
+    """Nothing can be printed any more, but Python flushes the output once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _output_is_closed() -> bool:

@@ -1,11 +1,14 @@
 """Files that may be broken: of bounded size, UTF-8 text, JSON; whatever is wrong with one is said in one line.
 
+So is whatever the system says against writing one.
+
 JSON is read strictly: no NaN, no infinity, no halves of surrogate pairs, which nothing written later could hold.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, KeystoneError, shortened
+from envs.errors import InputError, KeystoneError, StorageError, shortened
 
 MOST_BYTES = 1 << 30
 """The largest file that is read as a whole."""
@@ -83,6 +86,38 @@ def check_empty(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out={out} exists and is not an empty folder.")
+
+
+def check_writable(path: Path, key: str) -> None:
+    """Makes sure that a file may be written, before the work whose result it gets.
+
+    Args:
+        path: of the file; one that is there will be replaced.
+        key: what names it on the command line ("out").
+
+    Raises:
+        InputError: it is a folder, there is no folder for it, or nothing may be written there.
+    """
+    folder = path.absolute().parent
+    if os.path.isdir(path):
+        raise InputError(f"{key}={path} is a folder; a file is needed.")
+    if not os.path.isdir(folder):
+        raise InputError(f"{key}={path}: there is no folder {folder}.")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise InputError(f"{key}={path} cannot be written: it is read-only, or not yours.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says against writing a file into one line.
+
+    Raises:
+        StorageError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from typing import NamedTuple
 from envs.alfworld.problem import Receptacle
 from envs.command import run_command
 from envs.config_schema import key
+from envs.files import check_writable, writing
 
 STATIONS = {
     "pick_clean_then_place_in_recep": "SinkBasin",
@@ -163,10 +164,13 @@ def main(settings: FactsConfig) -> None:
     """Makes the table again and writes it."""
     from envs.alfworld.facts_derivation import derive
 
+    out = Path(settings.out).expanduser()
+    check_writable(out, "out")
     table = derive(settings.data)
     rows = ",\n".join(f"{json.dumps(name)}: {_text(value)}" for name, value in table.items())
-    Path(settings.out).write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
-    print(f"wrote {settings.out}: {len(table['rooms'])} rooms, figures from {table['games']} train games")
+    with writing(out):
+        out.write_text(f"{{\n{rows}\n}}\n", encoding="utf-8")
+    print(f"wrote {out}: {len(table['rooms'])} rooms, figures from {table['games']} train games")
 
 
 def _text(value: object) -> str:

@@ -31,10 +31,16 @@ from envs.alfworld.walks import LENGTHS
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
-from envs.files import parse_json, read_text
+from envs.files import check_writable, parse_json, read_text, writing
 
 ROWS = "rows.jsonl"
 ALL = "all"
+_ROW = {
+    **dict.fromkeys(("game", "walk", "format", "sha256"), str),
+    "difference": str | None,
+    **dict.fromkeys(("commands", "stock_seconds", "native_seconds"), int | float),
+}
+"""What is read of a row."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +169,16 @@ def run(config: VerifyConfig) -> int:
     """Runs the command. Returns 1 if there is a difference."""
     from envs.screen import Screen
 
+    table = Path(config.table).expanduser()
+    if config.table:
+        check_writable(table, "table")
     jobs = jobs_of(config)
     screen, rows = Screen(), []
-    out = Path(config.out) / ROWS
+    out = Path(config.out).expanduser() / ROWS
     if config.against == "engine":
         wanted = {job.id for job in jobs}
         rows = [row for row in _read(out) if (row["game"], row["walk"], row["format"]) in wanted]
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _begin(out)
     done = {(row["game"], row["walk"], row["format"]) for row in rows}
     waiting = [job for job in jobs if job.id not in done]
     screen.print(f"{len(jobs)} walks, {len(done)} of them done before ({out})" if rows else f"{len(jobs)} walks")
@@ -179,7 +188,7 @@ def run(config: VerifyConfig) -> int:
         for row in results(waiting, config.jobs or os.cpu_count() or 1):
             rows.append(row)
             if config.against == "engine":
-                with out.open("a", encoding="utf-8") as file:
+                with writing(out), out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
             if row["difference"] is not None:
                 failed += 1
@@ -190,8 +199,9 @@ def run(config: VerifyConfig) -> int:
     if config.table:
         by_id = {(row["game"], row["walk"], row["format"]): row for row in rows if row["difference"] is None}
         found = (by_id[job.id] for job in jobs if job.id in by_id)
-        count = write_table(Path(config.table), ((row["game"], row["walk"], row["sha256"]) for row in found))
-        screen.print(f"{config.table}: {count} lines")
+        with writing(table):
+            count = write_table(table, ((row["game"], row["walk"], row["sha256"]) for row in found))
+        screen.print(f"{table}: {count} lines")
     return 1 if failed else 0
 
 
@@ -243,14 +253,29 @@ def report(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Reads finished rows; a line cut by a kill is left out."""
+    """Reads finished rows; a line cut by a kill, or what else is no row, is left out."""
     if not path.is_file():
         return []
     rows = []
     for line in read_text(path, "file of rows").splitlines():
         with suppress(InputError):
             rows.append(parse_json(line, "a row"))
-    return [row for row in rows if isinstance(row, dict)]
+    return [row for row in rows if isinstance(row, dict) and _is_row(row)]
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    return all(name in row and isinstance(row[name], kind) for name, kind in _ROW.items())
+
+
+def _begin(path: Path) -> None:
+    """Makes the file of rows; where a kill cut its last line, that line is ended, so that the next row stands alone."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":
+                    file.write(b"\n")
 
 
 if __name__ == "__main__":

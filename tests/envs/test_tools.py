@@ -188,6 +188,25 @@ def test_bench_fails_where_the_engines_differ(capsys: pytest.CaptureFixture[str]
     assert "said something else in 3 episodes" in capsys.readouterr().out
 
 
-def test_bench_refuses_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]):
-    assert run_bench(f"env={WORLD}", "out=/nowhere/at/all/figures.json") == 2
-    assert "there is no folder /nowhere/at/all" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("out", "line"),
+    [
+        ("/nowhere/at/all/figures.json", "there is no folder /nowhere/at/all"),
+        ("{folder}", "{folder} is a folder; a file is needed"),
+        ("{folder}/file/figures.json", "there is no folder {folder}/file"),
+    ],
+)
+def test_bench_refuses_at_once_what_cannot_be_written(
+    out: str, line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    assert run_bench(f"env={WORLD}", f"out={out.format(folder=tmp_path)}") == 2
+    said = capsys.readouterr()
+    assert line.format(folder=tmp_path) in said.err
+    assert said.out == ""
+
+
+def test_bench_whose_figures_the_system_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    out = tmp_path / ("x" * 300)
+    assert run_bench(f"env={WORLD}", f"out={out}") == 1
+    assert capsys.readouterr().err == f"error: cannot write {out}: File name too long.\n"

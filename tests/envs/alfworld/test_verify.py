@@ -172,9 +172,48 @@ def test_the_command_compares_resumes_and_writes_its_table(
     assert "2 games, 2 walks (walkthrough 2), 80 commands: 0 walks differ" in capsys.readouterr().out
     with (out / "rows.jsonl").open("a") as file:
         file.write('{"game": "cut')
-    assert run_command("verify", VerifyConfig, run, description="", argv=[*words, "games=2"]) == 0
-    assert "2 walks, 2 of them done before" in capsys.readouterr().out
-    assert len(read_table(table)) == 2
+    for found in ("3 walks, 2 of them done before", "3 walks, 3 of them done before"):
+        assert run_command("verify", VerifyConfig, run, description="", argv=[*words, "games=3"]) == 0
+        assert found in capsys.readouterr().out
+    assert len(read_table(table)) == 3
+
+
+def test_what_is_no_whole_row_is_walked_again(
+    alfworld_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "out" / "rows.jsonl"
+    rows.parent.mkdir()
+    game = ordered(str(alfworld_data), "all")[0]
+    row = walk(Job(game, "mixed", "0" * 32, "2.1.2", False)) | {"difference": None}
+    read = row.keys() - {"task_type", "remember"}
+    without = [{name: value for name, value in row.items() if name != left} for left in read]
+    broken = [*without, row | {"commands": "80"}, row | {"difference": 1}, [row], 3]
+    rows.write_text("".join(f"{json.dumps(line)}\n" for line in [*broken, row]) + json.dumps(row)[:-9])
+    words = [f"data={alfworld_data}", "games=1", "walk=mixed", f"out={rows.parent}"]
+    assert run_command("verify", VerifyConfig, run, description="", argv=words) == 0
+    said = capsys.readouterr().out
+    assert "1 walks, 1 of them done before" in said
+    assert "1 games, 1 walks (mixed 1)" in said
+    assert rows.read_text().endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "line", "code"),
+    [
+        ("table={folder}/nowhere/table.tsv", "there is no folder", 2),
+        ("table={folder}", "is a folder; a file is needed", 2),
+        ("out=/proc/keystone", "cannot write /proc/keystone/rows.jsonl: No such file or directory.", 1),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_first_walk(
+    alfworld_data: Path, tmp_path: Path, word: str, line: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data={alfworld_data}", f"out={tmp_path / 'out'}", word.format(folder=tmp_path)]
+    assert run_command("verify", VerifyConfig, run, description="", argv=words) == code
+    said = capsys.readouterr()
+    assert line in said.err
+    assert said.err.count("\n") == 1
+    assert "verifying" not in said.out
 
 
 def test_a_file_that_the_rules_do_not_cover_counts_as_a_difference(tmp_path: Path) -> None:
