@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from envs.errors import KeystoneError
+from envs.killing import signal_name
 
 Row = dict[str, Any]
 TRIES = 3
@@ -72,7 +73,7 @@ class _Worker:
         until = time.monotonic() + _LOOK_SECONDS
         while (code := self.process.exitcode) is None and time.monotonic() < until:
             time.sleep(0.01)
-        return f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+        return f"was killed by {signal_name(-code)}" if code and code < 0 else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
         """Has the cell stop in good order."""

@@ -196,11 +196,12 @@ class MathProblems(TextEnv):
             InputError: there is no such problem, or an option is unknown.
         """
         gymnasium.Env.reset(self, seed=seed)
-        for option in options or {}:
+        options = options or {}
+        for option in options:
             if option != "task":
                 raise unknown("reset option", option, ("task",))
         drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-        task = str((options or {}).get("task") or self.sample_tasks(drawn, 1)[0])
+        task = str(options["task"]) if "task" in options else self.sample_tasks(drawn, 1)[0]
         self.problem = self._source.problem(task)
         self._task = task
         self._turns = self._used = 0

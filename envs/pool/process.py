@@ -7,7 +7,6 @@ import os
 import pickle
 import secrets
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 
 from envs.errors import shortened
+from envs.killing import signal_name
 from envs.pool.guardian import MARK, Guardian, kill_worker
 from envs.pool.messages import Outcome, Reply, Request, encode, split
 
@@ -221,9 +221,4 @@ def _variables(mark: str) -> dict[str, str]:
 def _ending(code: int | None) -> str:
     if code is None:
         return "cannot be ended"
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
+    return f"exited with code {code}" if code >= 0 else f"was killed by {signal_name(-code)}"

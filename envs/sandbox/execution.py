@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from envs.killing import signal_name
 from envs.sandbox.confinement import Request
 from envs.sandbox.launch import SandboxError, Worker
 from envs.sandbox.limits import Limits, SandboxResult, Status
@@ -70,16 +71,11 @@ class Execution:
         self._cpu_seconds = 0.0
         self._open = ExitStack()
         self._scratch = SCRATCH
-        with ExitStack() as given:
-            source, asked = (_holding(text, given) for text in (program, stdin))
-            room = limits.output_kb * 1024
-            self._stdout, stdout = self._stream(room, given)
-            self._stderr, stderr = self._stream(room, given)
-            self._report, report = self._stream(_CHUNK, given)
-            further = [] if results is None else [self._stream(results, given)]
-            self.results = further[0][0] if further else -1
-            descriptors = [asked, stdout, stderr, source, *own, *(end for _, end in further), report]
-            worker.send(dict(self._request(entry)), descriptors)
+        try:
+            self._start(program, stdin, entry, own, results)
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, stream: int) -> bool:
         """Takes what a stream has to say, up to its limit. Returns whether there may be more later."""
@@ -143,6 +139,19 @@ class Execution:
         """Lets go of everything but the worker."""
         self._open.close()
 
+    def _start(self, program: str, stdin: str, entry: str, own: Sequence[int], results: int | None) -> None:
+        """Opens the streams and hands their other ends to the worker."""
+        with ExitStack() as given:
+            source, asked = (_holding(text, given) for text in (program, stdin))
+            room = self._limits.output_kb * 1024
+            self._stdout, stdout = self._stream(room, given)
+            self._stderr, stderr = self._stream(room, given)
+            self._report, report = self._stream(_CHUNK, given)
+            further = [] if results is None else [self._stream(results, given)]
+            self.results = further[0][0] if further else -1
+            descriptors = [asked, stdout, stderr, source, *own, *(end for _, end in further), report]
+            self.worker.send(dict(self._request(entry)), descriptors)
+
     def _ending(self) -> tuple[Status, str]:
         limits, code = self._limits, self._exit_code
         if self.broken_limit is not None:
@@ -159,7 +168,7 @@ class Execution:
         # The kernel kills by one way of counting and reports another; on a busy machine they lie some tenths apart.
         if code == -signal.SIGKILL and self._cpu_seconds >= limits.cpu_seconds / 2:
             return "processor time", f"killed after {limits.cpu_seconds} s of processor time"
-        return "signal", f"ended by {signal.Signals(-code).name}"
+        return "signal", f"ended by {signal_name(-code)}"
 
     def _request(self, entry: str) -> Request:
         if self.worker.means == "unsafe":

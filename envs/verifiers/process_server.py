@@ -9,6 +9,7 @@ Processor time is what counts, so that a busy machine makes no answer wrong.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -109,7 +110,9 @@ def _bury(child: _Child) -> None:
         os.waitpid(child.identifier, 0)
     except (ProcessLookupError, ChildProcessError):
         pass
-    child.requests.close()
+    # What it was not told any more is still to be written.
+    with contextlib.suppress(OSError):
+        child.requests.close()
     os.close(child.answers)
 
 

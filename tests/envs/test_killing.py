@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from envs.killing import kill
+from envs.killing import kill, signal_name
 from envs.pool import process as pooled
 from envs.pool.guardian import Guardian
 
@@ -55,6 +55,11 @@ def test_a_killed_process_is_gone_without_a_word(caplog: pytest.LogCaptureFixtur
         kill(process, "the oven")
         assert process.returncode < 0
     assert not caplog.records
+
+
+def test_every_signal_can_be_named():
+    names = [signal_name(number) for number in (1, 9, 40, 63)]
+    assert names == ["SIGHUP", "SIGKILL", "signal 40", "signal 63"]
 
 
 def test_a_worker_that_is_held_keeps_its_pool_only_for_a_moment(monkeypatch: pytest.MonkeyPatch):

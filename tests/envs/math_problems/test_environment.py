@@ -143,5 +143,6 @@ def test_wrong_use():
         MathProblems().step("5")
     with pytest.raises(InputError, match="unknown reset option"):
         MathProblems().reset(options={"game": "x"})
-    with pytest.raises(InputError, match="no generated problem"):
-        MathProblems().reset(options={"task": "x"})
+    for task in ("x", ""):
+        with pytest.raises(InputError, match=f"no generated problem '{task}'"):
+            MathProblems().reset(options={"task": task})

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from envs import sandbox
 from envs.errors import InputError
-from envs.sandbox import Limits, launch, pool, seccomp
+from envs.sandbox import Limits, execution, launch, pool, seccomp
 from tests.envs.sandbox.processes import below
 
 SETTINGS = settings(max_examples=10, deadline=None)
@@ -89,6 +89,13 @@ def test_runs_are_alike_and_start_from_nothing(means: str):
     assert len({sandbox.run(program, sandbox=means).stdout for _ in range(4)}) == 1
 
 
+def test_a_signal_without_a_name_ends_a_program_like_any_other():
+    # With a process namespace, a program is the first process there, to which such signals do nothing.
+    for number, name in ((40, "signal 40"), (signal.SIGTERM, "SIGTERM")):
+        result = sandbox.run(f"import os\nos.kill(os.getpid(), {number})", sandbox="unsafe")
+        assert (result.status, result.reason, result.exit_code) == ("signal", f"ended by {name}", -number)
+
+
 def test_processor_time_is_limited(means: str):
     result = sandbox.run("while True: pass", limits=Limits(wall_seconds=30, cpu_seconds=1), sandbox=means)
     assert (result.status, result.exit_code) == ("processor time", -signal.SIGKILL)
@@ -158,6 +165,18 @@ def test_a_worker_ends_when_its_host_dies():
     assert processes
     for process in processes:
         wait_for_the_end(process)
+
+
+@pytest.mark.fault
+def test_a_worker_that_is_gone_leaves_no_pipes():
+    worker = launch.Worker("unsafe")
+    worker.process.kill()
+    worker.process.wait(30)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(launch.SandboxError, match="the sandbox's worker is gone"):
+        execution.Execution(worker, "print(1)", Limits())
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    worker.close()
 
 
 def wait_for_the_end(process: int) -> None:

@@ -89,6 +89,18 @@ def test_a_server_that_dies_or_stops_is_replaced(how: signal.Signals, monkeypatc
     assert all(_gone(child) for child in families[last])
 
 
+def test_a_server_outlives_its_child():
+    assert call(ROOT, 4) == 2
+    while len(processes._pool._idle) > 1:
+        processes._pool._idle.pop().close()
+    (server,) = _servers()
+    (child,) = _children(server)
+    os.kill(child, signal.SIGKILL)
+    assert _gone(child)
+    assert call(ROOT, 25) == 5
+    assert _servers() == [server]
+
+
 def test_a_fork_starts_servers_of_its_own():
     assert call(ROOT, 4) == 2
     mine = _servers()
