@@ -8,6 +8,7 @@ JSON is read strictly: no NaN, no infinity, no halves of surrogate pairs, which 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from envs.errors import InputError, KeystoneError, StorageError, shortened
 
 MOST_BYTES = 1 << 30
 """The largest file that is read as a whole."""
+_CHUNK = 1 << 20
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -37,8 +39,7 @@ def read_text(path: Path, what: str = "file", most: int = MOST_BYTES) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"cannot read the {what} {str(path)!r}: it is not an ordinary file.")
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        content = _beginning(path, most + 1)
     except OSError as error:
         raise InputError(f"cannot read the {what} {str(path)!r}: {error.strerror or error}.") from None
     if len(content) > most:
@@ -61,7 +62,7 @@ def parse_json(text: str, source: str) -> Any:  # noqa: ANN401 - whatever JSON h
         InputError: it is not JSON, or holds what cannot be written again.
     """
     try:
-        content = json.loads(text, parse_constant=_refuse)
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         if _HALF_A_PAIR.search(text):
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -141,5 +142,21 @@ def understood(source: object, what: str) -> Iterator[None]:
         raise InputError(line.encode("utf-8", "backslashreplace").decode()) from error
 
 
+def _beginning(path: Path, most: int) -> bytearray:
+    """Reads a file up to a size, in pieces: the system calls files empty that it makes up, and others may grow."""
+    content = bytearray()
+    with path.open("rb") as file:
+        while chunk := file.read(min(_CHUNK, most - len(content))):
+            content += chunk
+    return content
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{shortened(digits, 20)} is too large a number")
+    return number
