@@ -12,25 +12,12 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, StorageError
-from envs.files import parse_json, read_json, understood
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing a file into one line.
-
-    Raises:
-        StorageError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+from envs.errors import InputError
+from envs.files import parse_json, read_json, understood, writing
 
 
 class Folder:
