@@ -11,12 +11,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import InputError, shortened
-from envs.files import parse_json
+from envs.files import parse_json, writing
 
 if TYPE_CHECKING:
     import torch
@@ -73,16 +74,26 @@ def save(
 
     Returns:
         The card stored in the file's header.
+
+    Raises:
+        StorageError: it cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     values = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     card = Card(base_sha256, fingerprint(values), target, details)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")
-    # One entry only: safetensors writes several in random order, and equal runs shall write equal files.
-    save_file(values, str(aside), metadata={FORMAT: json.dumps(asdict(card), sort_keys=True)})
-    aside.replace(path)
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # One entry only: safetensors writes several in random order, and equal runs shall write equal files.
+            save_file(values, str(aside), metadata={FORMAT: json.dumps(asdict(card), sort_keys=True)})
+            aside.replace(path)
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                aside.unlink()
+            raise error if isinstance(error, OSError) else OSError(str(error)) from error
     return card
 
 

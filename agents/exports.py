@@ -7,17 +7,20 @@ product: they are left out, and the stated error says how much of the change tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from agents import deltas
 from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs.errors import InputError
-from envs.files import check_empty
+from envs.files import check_empty, writing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,12 +49,14 @@ def save_merged(
 
     Raises:
         InputError: the folder exists and is not empty.
+        StorageError: it cannot be written; then there is nothing of it.
     """
     check_empty(out)
     originals = deltas.apply(model, tensors)
     try:
-        model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        with _made(out) as folder:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
     finally:
         deltas.revert(model, originals)
 
@@ -73,6 +78,7 @@ def save_lora(
 
     Raises:
         InputError: PEFT is missing, the folder is not empty, the rank is not positive, or no linear layer changed.
+        StorageError: the folder cannot be written; then there is nothing of it.
     """
     if rank < 1:
         raise InputError(f"rank={rank} must be 1 or more.")
@@ -102,12 +108,37 @@ def save_lora(
         # PEFT puts in the place that the model was loaded from.
         settings.base_model_name_or_path = base
         # Otherwise it asks the hub for the base, to see whether its vocabulary grew.
-        adapted.save_pretrained(str(out), save_embedding_layers=False)
+        with _made(out) as folder:
+            adapted.save_pretrained(str(folder), save_embedding_layers=False)
     finally:
         adapted.unload()
         for name, value in model.named_parameters():
             value.requires_grad_(grad[name])
     return _error(changes, held, factors, rank)
+
+
+@contextmanager
+def _made(out: Path) -> Iterator[Path]:
+    """Lends a new folder that becomes `out`, which is not there or empty, once the block has ended without an error.
+
+    Raises:
+        StorageError: it cannot be written; nothing is left.
+    """
+    place = out.resolve()
+    with writing(out):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{place.name}.", suffix=".part", dir=place.parent) as scratch:
+            # The scratch folder is for its maker's eyes alone; what is in it has the usual rights.
+            folder = Path(scratch) / place.name
+            folder.mkdir()
+            try:
+                yield folder
+            except Exception as error:
+                # What safetensors and tokenizers raise of a full disk; the latter has no kind of its own for it.
+                if type(error) in (SafetensorError, Exception):
+                    raise OSError(str(error)) from error
+                raise
+            folder.replace(place)
 
 
 def _factors(change: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:

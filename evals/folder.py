@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from envs.files import parse_json, read_json, understood
-from envs.files import writing as writing
+from envs.files import parse_json, read_json, understood, writing
 
 
 class Folder:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from functools import partial
 
+from agents.calls import Calls
 from agents.completions import Answer, Endpoint, EndpointError
 from agents.draws import turn_seed
 from agents.parsing import parse
@@ -71,9 +72,7 @@ class EndpointSession:
         self._policy = policy
         self._keys = keys
         self._talks: dict[int, _Talk] = {}
-        self._waiting: set[int] = set()
-        self._answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
-        self._over = threading.Event()
+        self._calls = Calls[Answer](policy.slots)
 
     def ask(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> None:
         """Sends each row's newest observation."""
@@ -83,9 +82,8 @@ class EndpointSession:
             messages = self._told(talk, observation, info)
             # Some services take seeds of 32 bits only.
             seed = turn_seed(self._keys[row], turn) & 0x7FFFFFFF
-            self._waiting.add(row)
-            # A thread that waits for a service must not keep a stopped command alive.
-            threading.Thread(target=self._request, args=(row, messages, seed), daemon=True).start()
+            complete = self._policy.endpoint.complete
+            self._calls.begin(row, partial(complete, messages, self._policy.temperature, seed))
 
     def listen(self) -> dict[int, Reply]:
         """Returns the replies that have come, at least one.
@@ -97,29 +95,19 @@ class EndpointSession:
         deadline = self._policy.endpoint.deadline + _GRACE_SECONDS
         try:
             # Each request under way ends within its own deadline, unless its answer comes in drops without end.
-            found = [self._answers.get(timeout=deadline)]
-        except Empty:
-            self._over.set()
+            answers = self._calls.ended(deadline)
+        except TimeoutError:
             raise EndpointError(
-                f"policy.url={self._policy.endpoint.url}: none of {len(self._waiting)} requests was answered within "
-                f"{deadline:g} s. What was played is kept with out=DIR, and the same command goes on."
+                f"policy.url={self._policy.endpoint.url}: none of {len(self._calls.waiting)} requests was answered "
+                f"within {deadline:g} s. What was played is kept with out=DIR, and the same command goes on."
             ) from None
-        while not self._answers.empty():
-            found.append(self._answers.get_nowait())
-        replies = {}
-        for row, answer in found:
-            self._waiting.discard(row)
-            if isinstance(answer, Exception):
-                self._over.set()
-                raise answer
-            replies[row] = self._heard(row, answer)
-        return replies
+        return {row: self._heard(row, answer) for row, answer in answers.items()}
 
     def reply(self, rows: Sequence[int], observations: Sequence[str], infos: Sequence[Info]) -> list[Reply]:
         """Sends each row's newest observation and waits for all replies."""
         self.ask(rows, observations, infos)
         found: dict[int, Reply] = {}
-        while self._waiting:
+        while self._calls.waiting:
             found |= self.listen()
         return [found[row] for row in rows]
 
@@ -149,13 +137,3 @@ class EndpointSession:
         talk.messages.append({"role": "assistant", "content": answer.text})
         talk.past.append((talk.observation, parse(answer.text, self._policy.format).action))
         return Reply(answer.text, sampled=answer.tokens)
-
-    def _request(self, row: int, messages: list[dict[str, str]], seed: int) -> None:
-        with self._policy.slots:
-            if self._over.is_set():
-                return
-            try:
-                answer: Answer | Exception = self._policy.endpoint.complete(messages, self._policy.temperature, seed)
-            except Exception as error:  # raised again in the thread that listens
-                answer = error
-        self._answers.put((row, answer))

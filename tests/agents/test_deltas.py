@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 
 from agents import deltas
 from agents.targets import Target, parameters
-from envs.errors import InputError
+from envs.errors import InputError, StorageError
 from tests.agents.models import model
+from tests.small_disk import files_of_at_most
 
 TARGET = Target((1,))
 
@@ -152,3 +153,19 @@ def test_what_is_no_delta_is_refused(tmp_path: Path):
     for card in ("{", "[1]", '{"target": "1"}'):
         save_file({"a": torch.zeros(2)}, str(path), metadata={deltas.FORMAT: card})
         assert "not a readable delta file" in refused(model(), path)
+
+
+def test_a_delta_that_the_disk_refuses_is_one_line_and_the_one_before_stays(tmp_path: Path):
+    path = tmp_path / "delta.safetensors"
+    write(path)
+    before = path.read_bytes()
+    with files_of_at_most(4000), pytest.raises(StorageError, match=rf"^cannot write {path}: .*File too large[^\n]*$"):
+        write(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+    with pytest.raises(StorageError, match=r"^cannot write .*below/delta\.safetensors: Not a directory\.$"):
+        write(path / "below" / "delta.safetensors")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match=r"^cannot write .*folder: Is a directory\.$"):
+        write(tmp_path / "folder")
+    assert not (tmp_path / "folder.part").exists()

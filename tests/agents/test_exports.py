@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from transformers import AutoModelForCausalLM
 from agents import deltas
 from agents.exports import save_lora, save_merged
 from agents.targets import Target, parameters
-from envs.errors import InputError
+from envs.errors import InputError, StorageError
 from tests.agents.families import build
 from tests.agents.models import byte_tokenizer, model
 from tests.agents.test_delta_bank import moved
+from tests.calling import call
+from tests.small_disk import files_of_at_most
 
 TEXT = torch.tensor([[5, 6, 7, 8, 9]])
 
@@ -95,3 +98,48 @@ def test_what_no_adapter_can_hold_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="rank=0 must be 1 or more"):
         save_lora(model(), moved(model(), 1), 0, tmp_path / "adapter", "base")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_a_folder_that_the_disk_refuses_is_one_line_and_can_be_asked_for_again(tmp_path: Path):
+    base, tokenizer, out = model(), byte_tokenizer(), tmp_path / "deep" / "merged"
+    before = deltas.base_fingerprint(base)
+    tokenizer.add_tokens([f"word{number}" for number in range(9000)])
+    with files_of_at_most(4000), pytest.raises(StorageError, match=rf"^cannot write {out}: .*File too large[^\n]*$"):
+        save_merged(base, tokenizer, moved(base, 1), out)
+    weights = sum(value.numel() * value.element_size() for value in base.parameters())
+    with files_of_at_most(weights + 20_000), pytest.raises(StorageError, match=rf"^cannot write {out}: File too large"):
+        save_merged(base, tokenizer, moved(base, 1), out)
+    assert deltas.base_fingerprint(base) == before
+    assert list(out.parent.iterdir()) == []
+    out.mkdir()
+    save_merged(base, tokenizer, moved(base, 1), out)
+    assert (out / "tokenizer.json").stat().st_size > weights + 20_000
+    assert [folder.name for folder in out.parent.iterdir()] == ["merged"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert out.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_an_adapter_that_the_disk_refuses_leaves_nothing(tmp_path: Path):
+    pytest.importorskip("peft", reason="PEFT is not installed: pip install 'keystone-rl[lora]'")
+    base, out = model(), tmp_path / "adapter"
+    before, names = deltas.base_fingerprint(base), [name for name, _ in base.named_modules()]
+    with files_of_at_most(1000), pytest.raises(StorageError, match=rf"^cannot write {out}: .*File too large"):
+        save_lora(base, moved(base, 1), 2, out, "base")
+    assert deltas.base_fingerprint(base) == before
+    assert [name for name, _ in base.named_modules()] == names
+    assert list(tmp_path.iterdir()) == []
+    save_lora(base, moved(base, 1), 2, out, "base")
+    assert (out / "adapter_config.json").is_file()
+
+
+def test_the_command_says_in_one_line_what_the_disk_refuses(tmp_path: Path):
+    base, files = model(), [tmp_path / "0.safetensors", tmp_path / "2.safetensors"]
+    for block, file in zip((0, 2), files, strict=True):
+        deltas.save(file, moved(base, block), base_sha256="0" * 64, target=str(block), details={})
+    with files_of_at_most(4000):
+        done = call("evals.delta", f"delta={files[0]},{files[1]}", "make=compose", f"out={tmp_path / 'both'}")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"error: cannot write {tmp_path / 'both'}: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == files

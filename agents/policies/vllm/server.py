@@ -12,15 +12,17 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 
+from agents.calls import Calls
 from agents.policies.synced import SyncError
 from agents.policies.vllm.digests import size
 from agents.policies.vllm.engine import Receipt, Request, Sampled
@@ -32,6 +34,7 @@ START = (
 )
 _CHUNK_BYTES = 64 * 2**20
 _AT_ONCE = 128
+_GRACE_SECONDS = 5.0
 
 
 class ServerEngine:
@@ -53,7 +56,7 @@ class ServerEngine:
             InputError: there is none, or it was not started as `START` says.
         """
         self._url, self._seconds = url.rstrip("/"), seconds
-        self._threads = ThreadPoolExecutor(_AT_ONCE)
+        self._slots = threading.Semaphore(_AT_ONCE)
         try:
             (served,) = self._get("/v1/models")["data"][:1]
             self.version()
@@ -68,8 +71,25 @@ class ServerEngine:
             raise InputError(f"vllm.url={url}: its log-probabilities ignore the temperature. Start it with: {START}")
 
     def sample(self, requests: Sequence[Request]) -> list[Sampled]:
-        """Samples a reply for each request, all together."""
-        return list(self._threads.map(self._sample, requests))
+        """Samples a reply for each request, all together.
+
+        Raises:
+            SyncError: one was not answered in time, or refused.
+        """
+        calls = Calls[Sampled](self._slots)
+        for number, request in enumerate(requests):
+            calls.begin(number, partial(self._sample, request))
+        found: dict[int, Sampled] = {}
+        try:
+            while calls.waiting:
+                # Each request under way ends in time, unless its answer's headers never do.
+                found |= calls.ended(self._seconds + _GRACE_SECONDS)
+        except TimeoutError as error:
+            raise SyncError(
+                f"the vLLM server at {self._url} gave no answer ({error}; vllm.seconds={self._seconds:g} are allowed). "
+                "Start it again."
+            ) from None
+        return [found[number] for number in range(len(requests))]
 
     def score(self, tokens: Sequence[int]) -> list[float]:
         """Log-probability of every id but the first, given those before it, at temperature 1."""
@@ -101,7 +121,6 @@ class ServerEngine:
 
     def close(self) -> None:
         """Lets it run; it is not ours to end."""
-        self._threads.shutdown(cancel_futures=True)
 
     def _sample(self, request: Request) -> Sampled:
         asked: dict[str, Any] = {
