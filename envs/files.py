@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, KeystoneError, shortened
+from envs.errors import InputError, KeystoneError, StorageError, shortened
 
 MOST_BYTES = 1 << 30
 """The largest file that is read as a whole."""
@@ -83,6 +83,19 @@ def check_empty(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out={out} exists and is not an empty folder.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says against writing a file into one line.
+
+    Raises:
+        StorageError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 @contextmanager

@@ -12,25 +12,23 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, StorageError
-from envs.files import parse_json, read_json, understood
+from envs.errors import InputError
+from envs.files import parse_json, read_json, understood, writing
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing a file into one line.
+class _Claim:
+    """A folder's lock, held as long as a `Folder` of this process keeps it."""
 
-    Raises:
-        StorageError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+    def __init__(self, handle: int) -> None:
+        weakref.finalize(self, os.close, handle)
+
+
+_CLAIMS: weakref.WeakValueDictionary[tuple[int, int], _Claim] = weakref.WeakValueDictionary()
+"""What this process has claimed, by device and inode: it may open a folder as often as it likes."""
 
 
 class Folder:
@@ -42,14 +40,21 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._claim: _Claim | None = None
 
     def claim(self) -> None:
-        """Makes this process the one that writes here, until it ends or the object goes.
+        """Makes this process the one that writes here, until it ends or its objects of the folder go.
 
         Raises:
             InputError: another process does already.
         """
         handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        status = os.fstat(handle)
+        place = status.st_dev, status.st_ino
+        if (held := _CLAIMS.get(place)) is not None:
+            os.close(handle)
+            self._claim = held
+            return
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -60,7 +65,7 @@ class Folder:
                     f"another process is writing {self.path}. Wait until it has ended, or choose another folder."
                 ) from None
             return
-        weakref.finalize(self, os.close, handle)
+        self._claim = _CLAIMS[place] = _Claim(handle)
 
     def __truediv__(self, name: str) -> Path:
         """The path of a file in the folder."""

@@ -12,6 +12,7 @@ from evals import stopping
 from evals.folder import Folder
 from evals.reserve import ReserveConfig, free_memory
 from evals.stopping import Stop, StoppedError
+from tests.evals.claiming import claimed_elsewhere, is_free
 
 
 def test_enough_is_no_word(tmp_path: Path):
@@ -52,13 +53,16 @@ def test_a_shortage_asks_to_stop_and_is_looked_for_now_and_then(monkeypatch: pyt
     assert (len(asked), stop.reason) == (2, "no room")
 
 
-def test_one_process_writes_a_folder(tmp_path: Path):
-    first = Folder(tmp_path)
-    first.claim()
-    with pytest.raises(InputError, match="another process is writing"):
+def test_one_process_writes_a_folder_and_opens_it_as_often_as_it_likes(tmp_path: Path):
+    with claimed_elsewhere(tmp_path), pytest.raises(InputError, match="another process is writing"):
         Folder(tmp_path).claim()
+    first, second = Folder(tmp_path), Folder(tmp_path)
+    first.claim()
+    second.claim()
     del first
-    Folder(tmp_path).claim()
+    assert not is_free(tmp_path)
+    del second
+    assert is_free(tmp_path)
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path):
