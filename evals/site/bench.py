@@ -25,6 +25,7 @@ from envs.errors import InputError
 PLAYERS = ("random", "expert")
 """Between them lie the episodes of policies: 50 turns that lead nowhere, and 9 that win."""
 
+SPLIT = "valid_unseen"
 OPENINGS = 5
 LIMIT_BYTES, LIMIT_SECONDS = 20_000_000, 2.0
 
@@ -69,7 +70,7 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
     from evals.panels import Panel
     from evals.scoring import episode_row, play, score
 
-    make = partial(envs.make, "alfworld", split="valid_unseen")
+    make = partial(envs.make, "alfworld", split=SPLIT)
     panel = Panel("generated", tuple(make().sample_tasks(0, tasks)))
     entries, files = [], {}
     for number, player in enumerate(PLAYERS):
@@ -85,6 +86,7 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
                 "name": player,
                 "kind": "other",
                 "env": "alfworld",
+                "options": {"split": SPLIT},
                 "panel": panel.as_json(),
                 "policy": player,
                 "sampling": {"temperature": None, "seeds": [0]},
@@ -97,6 +99,7 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
                     "invalid_actions": figures.invalid_actions,
                 },
                 "outcomes": [int(episode.won) for episode in found],
+                "training": None,
             }
         )
         files[str(number)] = path
