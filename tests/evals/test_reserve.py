@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from envs.errors import InputError, StorageError
-from evals import stopping
+from evals import reserve, stopping
 from evals.folder import Folder
 from evals.reserve import ReserveConfig, free_memory
 from evals.stopping import Stop, StoppedError
@@ -23,6 +23,16 @@ def test_enough_is_no_word(tmp_path: Path):
 def test_too_little_is_a_line(tmp_path: Path):
     assert "of memory are left, and reserve.memory=1099511627776" in ReserveConfig(memory=2**40).shortage(tmp_path)
     assert f"left on the disk of {tmp_path}" in ReserveConfig(disk=2**40).shortage(tmp_path)
+
+
+def test_a_folder_that_is_gone_is_a_line_and_zero_does_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    gone = tmp_path / "gone"
+    with pytest.raises(StorageError, match=r"cannot write .*gone: No such file or directory"):
+        Stop(lambda: ReserveConfig().shortage(gone)).check()
+    assert ReserveConfig(disk=0).shortage(gone) == ""
+    monkeypatch.setattr(reserve, "free_memory", lambda: 0)
+    assert ReserveConfig(memory=0).shortage(tmp_path) == ""
+    assert "of memory are left" in ReserveConfig().shortage(tmp_path)
 
 
 def test_a_container_has_what_its_limit_leaves(tmp_path: Path):
