@@ -19,7 +19,7 @@ from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
 from envs.files import understood
-from evals.folder import Folder
+from evals.folder import Folder, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -283,11 +283,7 @@ def _write(file: Path, a: Evaluated, b: Evaluated, pairs: Sequence[Pair]) -> Non
             for pair in pairs
         ],
     }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Folder(file.parent).write_json(file.name, content)
-    except OSError as error:
-        raise InputError(f"out={file} cannot be written: {error.strerror}.") from error
+    write_json(file, content)
 
 
 if __name__ == "__main__":

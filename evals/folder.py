@@ -20,6 +20,17 @@ from envs.errors import InputError
 from envs.files import parse_json, read_json, understood, writing
 
 
+def write_json(path: Path, content: Any) -> None:  # noqa: ANN401
+    """Writes a whole JSON file, and makes its folder if it is new.
+
+    Raises:
+        StorageError: one of them cannot be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Folder(path.parent).write_json(path.name, content)
+
+
 class _Claim:
     """A folder's lock, held as long as a `Folder` of this process keeps it."""
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from envs.config import save
 from envs.errors import InputError, StorageError
 from evals import reserve, stopping
-from evals.folder import Folder
+from evals.folder import Folder, write_json
 from evals.reserve import ReserveConfig, free_memory
 from evals.stopping import Stop, StoppedError
 from tests.evals.claiming import claimed_elsewhere, is_free
@@ -78,6 +79,11 @@ def test_one_process_writes_a_folder_and_opens_it_as_often_as_it_likes(tmp_path:
 def test_what_cannot_be_written_is_one_line(tmp_path: Path):
     folder = Folder(tmp_path / "file" / "below")
     (tmp_path / "file").write_text("")
-    for write in (lambda: folder.write_json("a.json", {}), lambda: folder.append("b.jsonl", [{}])):
+    for write in (
+        lambda: folder.write_json("a.json", {}),
+        lambda: folder.append("b.jsonl", [{}]),
+        lambda: write_json(folder / "new" / "c.json", {}),
+        lambda: save(ReserveConfig(), folder / "config.yaml"),
+    ):
         with pytest.raises(StorageError, match=r"cannot write .*: Not a directory"):
             write()
