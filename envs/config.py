@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from envs import presets
 from envs.config_schema import Group, Key, expected, groups_of, keys_of, plain_types, takes_names, takes_text
 from envs.errors import InputError, nearest, shortened, unknown
+from envs.files import writing
 
 T = TypeVar("T")
 
@@ -63,8 +64,13 @@ def load(schema: type[T], argv: Sequence[str]) -> T:
 
 
 def save(config: Any, path: Path) -> None:  # noqa: ANN401 - any configuration dataclass
-    """Writes a configuration as YAML, every key of it, for `config=FILE`."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
+    """Writes a configuration as YAML, every key of it, for `config=FILE`.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with writing(path):
+        path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
 
 
 def resolve(schema: type[T], argv: Sequence[str]) -> tuple[T, list[Key]]:

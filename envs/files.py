@@ -122,6 +122,19 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says against writing a file into one line.
+
+    Raises:
+        StorageError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
 def understood(source: object, what: str) -> Iterator[None]:
     """Turns what goes wrong in taking a file's content apart into one line about the file.
 

@@ -9,7 +9,7 @@ difference would take (`evals.comparison`).
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from evals.folder import Folder
+from envs.files import understood
+from evals.folder import Folder, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,7 +57,7 @@ class Evaluated(NamedTuple):
     @property
     def seeds(self) -> list[int]:
         """The seeds that each task was played with."""
-        return list(self.facts.get("seeds", [self.facts["seed"]]))
+        return list(self.facts.get("seeds") or [self.facts["seed"]])
 
 
 class Pair(NamedTuple):
@@ -96,7 +97,7 @@ def read(folder: str, given_by: str) -> Evaluated:
         given_by: the key that it was given by, for messages.
 
     Raises:
-        InputError: it is no evaluation, or not finished.
+        InputError: it is no evaluation, not finished, or broken.
     """
     if not folder:
         raise InputError(f"{given_by}= is missing: give the folders of two evaluations, a=DIR b=DIR.")
@@ -104,16 +105,37 @@ def read(folder: str, given_by: str) -> Evaluated:
     facts = files.read_json(_SCORE)
     if facts is None or not (files / _EPISODES).is_file():
         raise InputError(f"{given_by}={folder} is no folder of evals.run: it has no {_SCORE} and {_EPISODES}.")
-    if not facts.get("finished"):
-        raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
+    with understood(files.path, "an evaluation"):
+        if not facts.get("finished"):
+            raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
+        return _evaluated(facts, list(files.rows(_EPISODES)))
+
+
+def _evaluated(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Evaluated:
+    """Puts an evaluation together.
+
+    Args:
+        facts: the content of `score.json`.
+        rows: those of `episodes.jsonl`.
+
+    Raises:
+        ValueError: a task was not played once with each seed.
+    """
     wins: dict[Temperature, dict[str, int]] = defaultdict(dict)
+    plays: Counter[tuple[Temperature, str]] = Counter()
     kinds: dict[str, str] = {}
-    for row in files.rows(_EPISODES):
-        of = wins[row["temperature"]]
-        of[row["task"]] = of.get(row["task"], 0) + row["won"]
-        kinds[row["task"]] = row["task_type"]
-    delta = " with delta" if facts.get("delta_sha256") else ""
-    return Evaluated(f"{facts.get('model', facts['policy'])}{delta}", facts, wins, kinds)
+    for row in rows:
+        temperature, task = None if row["temperature"] is None else float(row["temperature"]), row["task"]
+        wins[temperature][task] = wins[temperature].get(task, 0) + bool(row["won"])
+        plays[temperature, task] += 1
+        kinds[task] = kinds.get(task) or str(row["task_type"])
+    panel, delta = facts["panel"], " with delta" if facts.get("delta_sha256") else ""
+    shown = {"options": dict(facts["options"]), "panel": {**panel, "name": panel["name"], "sha256": panel["sha256"]}}
+    found = Evaluated(f"{facts.get('model') or facts['policy']}{delta}", {**facts, **shown}, wins, kinds)
+    seeds = len(found.seeds)
+    if set(plays.values()) != {seeds} or any(len(of) != panel["tasks"] for of in wins.values()):
+        raise ValueError(f"not every one of its {panel['tasks']} tasks has an episode of each of {seeds} seeds")
+    return found
 
 
 def check(a: Evaluated, b: Evaluated) -> None:
@@ -127,6 +149,10 @@ def check(a: Evaluated, b: Evaluated) -> None:
         if one != other:
             panels = " and ".join(f"{each.facts['panel']['name']} ({each.name})" for each in (a, b))
             raise InputError(f"the evaluations are of other tasks: the {name} of their panels differ: {panels}.")
+    if len({frozenset(of) for each in (a, b) for of in each.wins.values()}) > 1:
+        raise InputError(
+            f"the episodes of {a.name} and {b.name} are of other tasks, though their panels have one hash."
+        )
     if len(a.seeds) != len(b.seeds):
         raise InputError(
             f"{a.name} was played with {len(a.seeds)} seeds and {b.name} with {len(b.seeds)}. Give both as many."
@@ -257,11 +283,7 @@ def _write(file: Path, a: Evaluated, b: Evaluated, pairs: Sequence[Pair]) -> Non
             for pair in pairs
         ],
     }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Folder(file.parent).write_json(file.name, content)
-    except OSError as error:
-        raise InputError(f"out={file} cannot be written: {error.strerror}.") from error
+    write_json(file, content)
 
 
 if __name__ == "__main__":

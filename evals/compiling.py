@@ -9,7 +9,6 @@ compiler's processes, so that what else the machine does hardly matters. CPU onl
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import resource
@@ -27,6 +26,7 @@ from agents.models import quiet
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from evals.folder import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -118,8 +118,7 @@ def main(config: CompilingConfig) -> int:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
     if config.out:
-        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(config.out), content)
     return 0
 
 

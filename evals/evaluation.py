@@ -60,12 +60,13 @@ class EvaluationFolder(Folder):
     """The folder of one evaluation: `config.yaml`, `episodes.jsonl`, `score.json`, `log.txt`."""
 
     @classmethod
-    def check(cls, path: Path, facts: Mapping[str, Any]) -> EvaluationFolder:
+    def check(cls, path: Path, facts: Mapping[str, Any], *, are_all: bool = False) -> EvaluationFolder:
         """Makes sure that an evaluation may use a folder, without writing anything.
 
         Args:
             path: the folder; new, empty, or of an earlier evaluation of the same configuration.
             facts: what tells this evaluation from others; more may be checked later.
+            are_all: whether these are all facts, so that the folder may state no other.
 
         Raises:
             InputError: the folder holds another evaluation or something else.
@@ -82,24 +83,29 @@ class EvaluationFolder(Folder):
         if not isinstance(stored, dict) or not isinstance(stored.get("cost"), dict):
             raise InputError(f"out={path}: its {SCORE} is not that of an evaluation. Choose an empty or new folder.")
         there, here = dict(_leaves(stored)), dict(_leaves(facts))
-        for name, value in here.items():
-            if there.get(name) != value:
+        for name in {**here, **(there if are_all else {})}:
+            if there.get(name) != here.get(name):
                 raise InputError(
                     f"out={path} holds another evaluation: its {name} is {shortened(str(there.get(name)))}, here it is "
-                    f"{shortened(str(value))}. "
+                    f"{shortened(str(here.get(name)))}. "
                     "Choose another folder."
                 )
         return folder
 
     def open(self, facts: Mapping[str, Any]) -> None:
-        """Makes the folder if it is new, and notes the facts in it.
+        """Makes the folder if it is new, claims it, and notes the facts in it.
+
+        Args:
+            facts: all that tells this evaluation from others.
 
         Raises:
-            InputError: it cannot be written, or holds an evaluation with other facts.
+            InputError: it cannot be written, another process writes it, or it holds an evaluation with other facts.
         """
-        self.check(self.path, facts)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.claim()
+            # Only now, when nobody else can begin an evaluation here.
+            self.check(self.path, facts, are_all=True)
             if self.read_json(SCORE) is None:
                 self.write_json(SCORE, {**facts, "finished": False, "scores": [], "cost": {}})
         except OSError as error:

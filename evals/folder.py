@@ -20,6 +20,28 @@ from envs.errors import InputError
 from envs.files import parse_json, read_json, understood, writing
 
 
+def write_json(path: Path, content: Any) -> None:  # noqa: ANN401
+    """Writes a whole JSON file, and makes its folder if it is new.
+
+    Raises:
+        StorageError: one of them cannot be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Folder(path.parent).write_json(path.name, content)
+
+
+class _Claim:
+    """A folder's lock, held as long as a `Folder` of this process keeps it."""
+
+    def __init__(self, handle: int) -> None:
+        weakref.finalize(self, os.close, handle)
+
+
+_CLAIMS: weakref.WeakValueDictionary[tuple[int, int], _Claim] = weakref.WeakValueDictionary()
+"""What this process has claimed, by device and inode: it may open a folder as often as it likes."""
+
+
 class Folder:
     """A folder of JSON, text and line files.
 
@@ -29,14 +51,21 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._claim: _Claim | None = None
 
     def claim(self) -> None:
-        """Makes this process the one that writes here, until it ends or the object goes.
+        """Makes this process the one that writes here, until it ends or its objects of the folder go.
 
         Raises:
             InputError: another process does already.
         """
         handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        status = os.fstat(handle)
+        place = status.st_dev, status.st_ino
+        if (held := _CLAIMS.get(place)) is not None:
+            os.close(handle)
+            self._claim = held
+            return
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -47,7 +76,7 @@ class Folder:
                     f"another process is writing {self.path}. Wait until it has ended, or choose another folder."
                 ) from None
             return
-        weakref.finalize(self, os.close, handle)
+        self._claim = _CLAIMS[place] = _Claim(handle)
 
     def __truediv__(self, name: str) -> Path:
         """The path of a file in the folder."""

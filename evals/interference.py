@@ -3,33 +3,44 @@
 Scores the base, each delta alone and all together on one panel, task by task: what each alone gains over the base, what
 all together gain, and the interaction, together minus the sum of the gains alone. A delta that was trained on top of
 another one (its base is the first's result) is scored in sequence: the first alone, then both. All play in one process
-on one model, switched by `agents.delta_bank`.
+on one model, switched by `agents.delta_bank`. With `out=` every episode is kept, and the same command goes on where a
+stop or a kill ended it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from agents.models import ModelConfig
 from envs.command import run_command
+from envs.config import save
 from envs.config_schema import group, key, listed
 from envs.errors import InputError
-from envs.pool import Pool, PoolConfig, place
+from envs.files import understood
+from envs.pool import Pool, PoolConfig, counts_of, place
 from envs.registry import env_class, environment_key
+from envs.types import TextEnv
 from evals import findings
-from evals.panels import choose
+from evals.panels import Panel, choose
 from evals.run import POLICY
 from evals.statistics import paired, quantile, wilson
+from evals.stopping import Stop, StoppedError
+
+if TYPE_CHECKING:
+    from agents.delta_bank import DeltaBank
+    from agents.types import Episode, Policy
+    from envs.screen import Screen
+    from evals.evaluation import EvaluationFolder
 
 BASE, TOGETHER = "base", "together"
 Wins = Mapping[str, NDArray[np.bool_]]
@@ -47,6 +58,7 @@ class InterferenceConfig:
     temperature: float = key(0.4, "sampling temperature; 0 takes the likeliest token", minimum=0)
     seed: int = key(0, "keys the panel and the sampling", minimum=0)
     device: str = key("auto", "where the model runs", choices=("auto", "cpu", "cuda"))
+    out: str = key("", "a folder to keep every episode in; given again, it goes on with what was stopped")
     pool: PoolConfig = field(default_factory=PoolConfig)
 
 
@@ -55,10 +67,18 @@ def main(config: InterferenceConfig) -> int:
     paths = [Path(part) for part in listed(config.deltas)]
     if len(paths) < 2:
         raise InputError(f"deltas= needs two files or more, separated by commas; got {len(paths)}.")
-    wins = score_all(config, paths)
-    Console().print(table(wins))
+    from envs.screen import Screen
+    from evals.evaluation import LOG
+
+    try:
+        wins = score_all(config, paths)
+    except StoppedError:
+        print(f"stopped. {'The same command goes on.' if config.out else 'Give out=DIR to be able to go on.'}")
+        return 130
+    screen = Screen(Path(config.out) / LOG if config.out else None)
+    screen.print(table(wins))
     for line in sentences(wins):
-        print(line)
+        screen.print(line)
     return 0
 
 
@@ -69,50 +89,120 @@ def score_all(config: InterferenceConfig, paths: list[Path]) -> dict[str, NDArra
         Success of each task by name, (N,).
 
     Raises:
-        InputError: a delta is of another base, or two change the same tensor.
+        InputError: a delta is of another base, two change the same tensor, or the folder holds something else.
+        StoppedError: a stop was asked for; the rows of all ended episodes are in the folder, if there is one.
     """
-    from agents import deltas
     from agents.delta_bank import DeltaBank
     from agents.models import choose_device, choose_dtype, quiet
     from agents.policies.transformers import Sampling, TransformersPolicy, load
     from agents.prompts import manner_of
     from agents.starts import locate
-    from envs.screen import Screen
-    from evals.scoring import play
-    from evals.scoring import wins as won
+    from evals.evaluation import CONFIG, EvaluationFolder
 
     quiet()
     if not config.policy.path:
         raise InputError(f"policy={config.policy.name} is no model; deltas change a model.")
     path = locate(config.policy.path, config.env, "policy")
-    model, tokenizer = load(path, choose_device(config.device), choose_dtype(config.policy.dtype, path))
-    bank = DeltaBank(model)
-    names = fill(bank, paths)
     make = env_class(config.env.name)
     split = make().evaluation_split if not config.panel else ""
     make_env, panel = choose(config.env, config.panel, split, config.seed, config.panel_tasks)
-    screen = Screen(None)
-    sampling = Sampling(config.temperature, config.policy.max_reply_tokens)
+    facts = _facts(config, make_env, panel)
+    folder = EvaluationFolder.check(Path(config.out), facts) if config.out else None
+    model, tokenizer = load(path, choose_device(config.device), choose_dtype(config.policy.dtype, path))
+    bank = DeltaBank(model)
+    names = fill(bank, paths)
+    if folder is not None:
+        folder.open(facts | {"scored": {name: bank.result_sha256(name) for name in names}})
+        save(replace(config, out=""), folder / CONFIG)
     policy = TransformersPolicy(
         model,
         tokenizer,
-        sampling,
+        Sampling(config.temperature, config.policy.max_reply_tokens),
         name="interference",
         manner=manner_of(make, config.policy.context, thinking=config.policy.thinking),
     )
+    return _play(config, bank, names, policy, panel, make_env, folder)
+
+
+def _facts(config: InterferenceConfig, make_env: partial[TextEnv], panel: Panel) -> dict[str, Any]:
+    """What tells this scoring from others, but for the weights."""
+    asked = config.policy
+    return {
+        "env": config.env.name,
+        "options": make_env.keywords,
+        "policy": asked.name,
+        **{name: getattr(asked, name) for name in ("dtype", "max_reply_tokens", "context", "thinking")},
+        "temperature": config.temperature,
+        "seed": config.seed,
+        "panel": panel.as_json(),
+    }
+
+
+def _play(
+    config: InterferenceConfig,
+    bank: DeltaBank,
+    names: list[str],
+    policy: Policy,
+    panel: Panel,
+    make_env: partial[TextEnv],
+    folder: EvaluationFolder | None,
+) -> dict[str, NDArray[np.bool_]]:
+    """Plays what the folder does not hold yet, and notes there what it took and what came of it."""
+    from envs.screen import Screen
+    from evals.evaluation import EPISODES, LOG, SCORE
+
+    known: dict[tuple[str, str], bool] = {}
+    if folder is not None:
+        folder.keep(EPISODES, lambda row: True)  # a row that a kill cut off
+        with understood(folder / EPISODES, "a file of episodes"):
+            known = {(row["arm"], row["task"]): bool(row["won"]) for row in folder.rows(EPISODES)}
     found: dict[str, NDArray[np.bool_]] = {}
-    with Pool(config.pool, screen.print) as pool:
+    screen, stop = Screen(folder / LOG if folder is not None else None), Stop()
+    with stop.listening(), Pool(config.pool, screen.print) as pool:
         placed = place(config.env.name, make_env.keywords, pool)
-        for name in names:
-            with bank.using(name), screen.bar(name, len(panel.tasks)) as bar:
-                episodes = play(placed, policy, panel, config.seed, ended=partial(_advance, bar))
-            found[name] = np.asarray(won(episodes))
-    assert deltas.base_fingerprint(model) == bank.base_sha256
+        started, before = time.perf_counter(), counts_of(placed)
+        try:
+            for name in names:
+                done = {task: known[name, task] for task in panel.tasks if (name, task) in known}
+                with bank.using(name):
+                    found[name] = _score(name, done, placed, policy, panel, config.seed, screen, stop, folder)
+        finally:
+            if folder is not None:
+                folder.add_cost(time.perf_counter() - started, counts_of(placed).since(before))
+    if folder is not None:
+        scores = [{"arm": name, "success": float(won.mean())} for name, won in found.items()]
+        folder.write_json(SCORE, {**folder.read_json(SCORE), "finished": True, "scores": scores})
     return found
 
 
-def _advance(bar: Any, episode: Any) -> None:  # noqa: ANN401 - a progress bar is told of an ended episode
-    bar.advance()
+def _score(
+    name: str,
+    done: dict[str, bool],
+    make_env: Callable[[], TextEnv],
+    policy: Policy,
+    panel: Panel,
+    seed: int,
+    screen: Screen,
+    stop: Stop,
+    folder: EvaluationFolder | None,
+) -> NDArray[np.bool_]:
+    """Plays a panel's tasks that are not done with the weights as they are; success of each task, (N,)."""
+    from evals.evaluation import EPISODES
+    from evals.scoring import episode_row, play
+
+    with screen.bar(name, len(panel.tasks)) as bar:
+        bar.advance(len(done))
+
+        def ended(episode: Episode) -> None:
+            if folder is not None:
+                folder.append(EPISODES, [episode_row(episode, arm=name)])
+            bar.advance()
+
+        missing = Panel(panel.name, tuple(task for task in panel.tasks if task not in done))
+        new = play(make_env, policy, missing, seed, ended=ended, stop=stop)
+        stop.check()
+    won = done | {episode.key.task: episode.won for episode in new}
+    return np.array([won[task] for task in panel.tasks], dtype=bool)
 
 
 def fill(bank: Any, paths: list[Path]) -> list[str]:  # noqa: ANN401 - a DeltaBank

@@ -16,7 +16,7 @@ from typing import Any
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from envs.files import parse_json, read_text, understood
+from envs.files import parse_json, read_text, understood, writing
 from evals import viewer
 from evals.site.pages import write_page
 
@@ -65,13 +65,14 @@ def build(run_folder: Path) -> Path:
 
     Raises:
         InputError: if the folder holds no finished run, or a file in it is broken.
+        StorageError: if a page cannot be written.
     """
     from evals.report_view import view
 
     run = read(run_folder)
     if run.has_episodes:
         viewer.build([run_folder])
-    with understood(f"run={run_folder}", "a finished run"):
+    with understood(f"run={run_folder}", "a finished run"), writing(run_folder / "report.html"):
         variables = view(run)
         return write_page(run_folder / "report.html", "report.html", variables, styles=STYLES, scripts=SCRIPTS)
 

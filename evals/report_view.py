@@ -183,7 +183,7 @@ def _curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[charts.Curve], i
         if rows:
             spread = [_spread(row) for row in rows]
             curves.append(
-                charts.Curve(arm, [row["iteration"] for row in rows], [row["success"] for row in rows], spread)
+                charts.Curve(arm, [row["iteration"] + 1 for row in rows], [row["success"] for row in rows], spread)
             )
     return curves, charts.smoothing_width(max((len(curve.x) for curve in curves), default=0))
 

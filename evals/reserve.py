@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from envs.config_schema import key
+from envs.files import writing
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEGABYTE = 2**20
@@ -37,13 +38,25 @@ class ReserveConfig:
 
         Args:
             folder: the folder that is written to.
+
+        Raises:
+            StorageError: it is gone.
         """
-        memory, disk = free_memory() // _MEGABYTE, shutil.disk_usage(folder).free // _MEGABYTE
-        if memory < self.memory:
+        if self.memory and (memory := free_memory() // _MEGABYTE) < self.memory:
             return f"{memory} MiB of memory are left, and reserve.memory={self.memory} are kept free"
-        if disk < self.disk:
+        if self.disk and (disk := free_disk(folder) // _MEGABYTE) < self.disk:
             return f"{disk} MiB are left on the disk of {folder}, and reserve.disk={self.disk} are kept free"
         return ""
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that can be written to the disk of a folder.
+
+    Raises:
+        StorageError: the folder is gone.
+    """
+    with writing(folder):
+        return shutil.disk_usage(folder).free
 
 
 def free_memory(cgroup: Path = _CGROUP) -> int:

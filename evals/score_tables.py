@@ -54,7 +54,7 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
         played: the episodes of each temperature, of the same tasks.
 
     Returns:
-        The table.
+        The table; a dash where no task of a kind was played.
     """
     table = _table("kind of task", gap=0)
     table.add_column("tasks", justify="right")
@@ -62,9 +62,10 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     for temperature in scores:
         table.add_column("success" if temperature is None else _heading(temperature), justify="right")
     for kind in sorted({kind for found in scores.values() for kind in found}):
-        found = [scores[temperature][kind] for temperature in scores]
-        cells = [f"{percent(each.success)} ({_interval(each, _DASH)})" for each in found]
-        table.add_row(kind or "unknown", _tasks(found[0]), *cells)
+        # A task that broke at its reset has no kind, and it need not break at every temperature.
+        found = [scores[temperature].get(kind) for temperature in scores]
+        cells = [_DASH if each is None else f"{percent(each.success)} ({_interval(each, _DASH)})" for each in found]
+        table.add_row(kind or "unknown", next(_tasks(each) for each in found if each is not None), *cells)
     return table
 
 

@@ -8,7 +8,6 @@ those of sampling alone: what the world does between turns is left out.
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 import sys
@@ -31,6 +30,7 @@ from envs.errors import InputError
 from envs.registry import env_class, environment_key, make_from
 from envs.types import Info
 from envs.worlds import Players
+from evals.folder import write_json
 from evals.run import POLICY
 
 if TYPE_CHECKING:
@@ -165,8 +165,7 @@ def main(config: SpeedConfig) -> int:
     for line in lines(content):
         print(line)
     if config.out:
-        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(config.out), content)
     return 0
 
 

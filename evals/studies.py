@@ -125,9 +125,12 @@ def blocks_of(arms: Mapping[str, Arm]) -> list[str]:
     return [name for name in arms if name.isdecimal()]
 
 
-def difference(first: Arm, second: Arm, panel: str, level: float = LEVEL) -> Estimate | None:
-    """Mean success of one arm minus another's, over the seeds that both have; None if they share none."""
-    seeds = sorted(first.wins.get(panel, {}).keys() & second.wins.get(panel, {}).keys())
+def difference(
+    first: Arm, second: Arm, panel: str, level: float = LEVEL, among: Sequence[int] | None = None
+) -> Estimate | None:
+    """Mean success of one arm minus another's, over the seeds that both have, or those among them; None without any."""
+    shared = first.wins.get(panel, {}).keys() & second.wins.get(panel, {}).keys()
+    seeds = sorted(shared if among is None else shared & set(among))
     if not seeds:
         return None
     gaps_SN = first.matrix(panel, seeds).astype(float) - second.matrix(panel, seeds)
@@ -139,12 +142,13 @@ def difference(first: Arm, second: Arm, panel: str, level: float = LEVEL) -> Est
 def contribution(base: Arm, layer: Arm, full: Arm, panel: str, level: float = LEVEL) -> dict[str, Any]:
     """A layer's contribution C = (S_layer - S_base) / (S_full - S_base) (arXiv 2607.01232), or why there is none.
 
-    It is undefined unless full training's gain lies clearly, by its whole interval, above 5 points.
+    It is undefined unless full training's gain lies clearly, by its whole interval, above 5 points, with the seeds that
+    all three have.
     """
     seeds = sorted(set.intersection(*(set(arm.wins.get(panel, {})) for arm in (base, layer, full))))
     if not seeds:
         return {"value": None, "interval": None, "why_null": "base, full and this arm have no seed in common"}
-    gain = difference(full, base, panel, level)
+    gain = difference(full, base, panel, level, seeds)
     assert gain is not None
     if gain.interval.low <= MINIMUM_GAIN:
         why = (
@@ -174,8 +178,13 @@ def _covariance(values_KSN: NDArray[np.float64], level: float) -> NDArray[np.flo
     """Covariance of K means over seeds and tasks, (K, K), to be used with the normal's quantile.
 
     The part between seeds is scaled up by as much as Student's quantile exceeds the normal's.
+
+    Raises:
+        InputError: there is one task only.
     """
     _, seeds, tasks = values_KSN.shape
+    if tasks < 2:
+        raise InputError("a study needs panels of two tasks or more: one says nothing of how much tasks differ.")
     by_task: NDArray[np.float64] = np.atleast_2d(np.cov(values_KSN.mean(axis=1))) / tasks
     if seeds == 1:
         return by_task

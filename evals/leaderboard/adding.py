@@ -27,6 +27,7 @@ from evals.leaderboard.database import Database
 from evals.leaderboard.entries import KINDS, SCHEMA, algorithm_label, check_name, trained_name
 from evals.leaderboard.standing import standing
 from evals.panels import read as read_panel
+from evals.panels import sampling_of
 from evals.run import EvalConfig
 
 
@@ -160,17 +161,15 @@ def command(job: scoring.Job) -> str:
     words = [*names, *([f"delta={config.delta}"] if config.delta else [])]
     if len(scoring.delta_files(config)) > 1:
         words.append(f"vote={config.vote}")
-    fixed = dict(read_panel(config.panel).options) if config.panel else {"split": config.split}
-    words += [f"panel={config.panel}"] if config.panel else [f"tasks={config.tasks}"]
-    if config.split and not config.panel:
-        words.append(f"split={config.split}")
+    fixed = read_panel(config.panel).options if config.panel else {"split": job.options["split"]}
+    words += [f"panel={config.panel}"] if config.panel else [f"tasks={config.tasks}", f"split={fixed['split']}"]
     for name, option in _changed(config.env, usual.env).items():
-        if name not in {*fixed, "split"}:
+        if name not in fixed:
             words.append(f"env.{name}={_no_place(name, option)}")
     if job.temperature is not None:
         words += [f"policy.{name}={option}" for name, option in _changed(config.policy, usual.policy).items()]
         words.append(f"temperatures=[{job.temperature:g}]")
-    if len(job.seeds) > 1:
+    if job.seeds != (config.seed,) or sampling_of(config.panel).seeds:
         words.append(f"seeds={','.join(map(str, job.seeds))}")
     return " ".join(["python -m evals.run", *map(shlex.quote, [*words, f"seed={config.seed}"])])
 

@@ -18,7 +18,6 @@ never that they are equal. The spread between training seeds is not in it.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -27,10 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from evals.comparison import holm
+from evals.comparison import holm, sign_flip
+from evals.findings import SIGNIFICANCE
 from evals.leaderboard.entries import Entry, conditions, seeds
-
-SIGNIFICANCE = 0.05
 
 
 class Ranked(NamedTuple):
@@ -102,32 +100,6 @@ def p_values(entries: Sequence[Entry]) -> NDArray[np.float64]:
                 gaps_N = wins_KN[row] * rounds[column] - wins_KN[column] * rounds[row]
                 p_KK[row, column] = p_KK[column, row] = sign_flip(gaps_N)
     return p_KK
-
-
-def sign_flip(gaps_N: NDArray[np.int64]) -> float:
-    """The two-sided p of the exact sign-flip test.
-
-    Args:
-        gaps_N: whole-number differences, one a task, (N,).
-
-    Returns:
-        The share of all 2^N sign patterns whose sum is at least as far from zero as that of the differences.
-    """
-    sums = np.ones(1)  # probabilities of the sums -total to total
-    for size, count in sorted(Counter(np.abs(gaps_N[gaps_N != 0]).tolist()).items()):
-        flips = np.arange(count + 1)
-        weights = np.exp(
-            special.gammaln(count + 1)
-            - special.gammaln(flips + 1)
-            - special.gammaln(count - flips + 1)
-            - count * math.log(2)
-        )
-        spread = np.zeros(2 * count * size + 1)
-        spread[:: 2 * size] = weights
-        sums = np.convolve(sums, spread)
-    total = len(sums) // 2
-    far = np.abs(np.arange(-total, total + 1)) >= abs(int(gaps_N.sum()))
-    return min(1.0, float(sums[far].sum()))
 
 
 def _rank_table(entries: Sequence[Entry]) -> list[Ranked]:

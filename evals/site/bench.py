@@ -8,7 +8,6 @@ printed.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -21,10 +20,12 @@ from typing import Any
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import writing
 
 PLAYERS = ("random", "expert")
 """Between them lie the episodes of policies: 50 turns that lead nowhere, and 9 that win."""
 
+SPLIT = "valid_unseen"
 OPENINGS = 5
 LIMIT_BYTES, LIMIT_SECONDS = 20_000_000, 2.0
 
@@ -45,7 +46,8 @@ def main(config: BenchConfig) -> int:
         raise InputError(lacking)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(config.out or scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         entries, episodes = _play(config.episodes // len(PLAYERS), folder)
         from evals.site.board import build
 
@@ -66,18 +68,17 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
     """Plays all players on the same unseen games; returns their entries and where their rows are."""
     import envs
     from agents.policies.scripted import ScriptedPolicy
+    from evals.folder import Folder
     from evals.panels import Panel
     from evals.scoring import episode_row, play, score
 
-    make = partial(envs.make, "alfworld", split="valid_unseen")
+    make = partial(envs.make, "alfworld", split=SPLIT)
     panel = Panel("generated", tuple(make().sample_tasks(0, tasks)))
     entries, files = [], {}
     for number, player in enumerate(PLAYERS):
         started = time.perf_counter()
         found = play(make, ScriptedPolicy(player), panel, 0)
-        path = folder / f"{player}.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(episode_row(episode, temperature=None)) + "\n" for episode in found)
+        Folder(folder).write_rows(f"{player}.jsonl", (episode_row(episode, temperature=None) for episode in found))
         print(f"{player}: {len(found):,} episodes played in {_since(started)}")
         figures = score(found)
         entries.append(
@@ -85,6 +86,7 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
                 "name": player,
                 "kind": "other",
                 "env": "alfworld",
+                "options": {"split": SPLIT},
                 "panel": panel.as_json(),
                 "policy": player,
                 "sampling": {"temperature": None, "seeds": [0]},
@@ -97,9 +99,10 @@ def _play(tasks: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Pat
                     "invalid_actions": figures.invalid_actions,
                 },
                 "outcomes": [int(episode.won) for episode in found],
+                "training": None,
             }
         )
-        files[str(number)] = path
+        files[str(number)] = folder / f"{player}.jsonl"
     return entries, files
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from evals import figures, findings
-from evals.statistics import mean_interval, paired
+from evals.comparison import Difference, difference, sign_flip
+from evals.statistics import mean_interval
 
 
 def comparisons(entries: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, str]:
@@ -36,18 +37,17 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     plays_a, plays_b = plays(a), plays(b)
     if len(wins_a) == 1:
         return "One task tells nothing."
-    if plays_a == plays_b == 1:
-        found = paired(wins_a, wins_b)
-        difference, interval, p = found.difference, found.interval, found.p
-        told = findings.is_resolved({"interval": interval, "p": p})
-        measured = f"{_range(interval)}, exact McNemar p {_p(p)}"
+    if plays_a == plays_b:
+        found = difference(wins_a, wins_b, plays_a)
+        test = "exact McNemar p" if plays_a == 1 else "exact sign-flip p"
     else:
-        shares = np.asarray(wins_a) / plays_a - np.asarray(wins_b) / plays_b
-        difference, interval = float(shares.mean()), mean_interval(shares)
-        told = interval.low > 0 or interval.high < 0
-        measured = f"{_range(interval)}, Student's over tasks"
-    verdict = "told apart" if told else "not told apart"
-    return f"{findings.in_points(difference)} points on {len(wins_a)} tasks ({measured}): {verdict}."
+        gaps = np.asarray(wins_a) * plays_b - np.asarray(wins_b) * plays_a
+        shares = gaps / (plays_a * plays_b)
+        found = Difference(float(shares.mean()), mean_interval(shares), sign_flip(gaps))
+        test = "Student's over tasks, exact sign-flip p"
+    verdict = "told apart" if findings.is_resolved({"interval": found.interval, "p": found.p}) else "not told apart"
+    measured = f"{_range(found.interval)}, {test} {_p(found.p)}"
+    return f"{findings.in_points(found.value)} points on {len(wins_a)} tasks ({measured}): {verdict}."
 
 
 def plays(entry: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,30 @@ def test_what_cannot_be_compared_is_refused_in_one_line(made: Path, tmp_path: Pa
         said = capsys.readouterr().err
         assert line in said
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "line"),
+    [
+        ("score.json", None, "[]", "is not an evaluation as Keystone writes it"),
+        ("score.json", '"policy"', '"player"', "is not an evaluation as Keystone writes it (KeyError: 'policy')"),
+        ("score.json", '"panel"', '"tasks"', "is not an evaluation as Keystone writes it (KeyError: 'panel')"),
+        ("score.json", '"options"', '"choices"', "is not an evaluation as Keystone writes it (KeyError: 'options')"),
+        ("score.json", '"tasks": 40', '"tasks": 41', "not every one of its 41 tasks has an episode of each of 1 seeds"),
+        ("episodes.jsonl", '"temperature"', '"heat"', "is not an evaluation as Keystone writes it"),
+        ("episodes.jsonl", '"temperature": null', '"temperature": "warm"', "is not an evaluation as Keystone writes"),
+        ("episodes.jsonl", None, "", "not every one of its 40 tasks has an episode of each of 1 seeds"),
+        ("episodes.jsonl", '"task": "', '"task": "x', "are of other tasks, though their panels are one"),
+    ],
+)
+def test_a_broken_evaluation_is_refused_in_one_line(
+    file: str, old: str | None, new: str, line: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    broken = shutil.copytree(made / "random", tmp_path / "broken")
+    text = (broken / file).read_text()
+    assert old is None or old in text
+    (broken / file).write_text(new if old is None else text.replace(old, new, 1))
+    assert call(f"a={made / 'oracle'}", f"b={broken}") == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1

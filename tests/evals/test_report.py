@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from envs.command import run_command
 from envs.errors import InputError
 from envs.installation import REPOSITORY
-from evals.report import ReportConfig, build, main
+from evals import charts
+from evals.report import ReportConfig, build, main, read
+from evals.report_view import _curves
 from tests.evals.run_folder import summary, write
 
 VOID = {"meta", "img", "line", "circle", "polyline", "polygon", "rect"}
@@ -68,6 +71,23 @@ def test_shows_every_part_of_a_full_run(tmp_path: Path) -> None:
     ):
         assert shown in page.text
     assert [entry.name for entry in tmp_path.rglob("*.part")] == []
+
+
+def test_iterations_are_counted_from_one_everywhere(tmp_path: Path) -> None:
+    run = read(write(tmp_path / "run", summary()))
+    curves, _ = _curves(run.metrics)
+    assert sorted({row["iteration"] for row in run.metrics}) == list(range(30))
+    assert [curve.x for curve in curves] == [list(range(1, 31))] * 2
+    drawn = re.findall(r"<text [^>]*>(\d+)</text>", charts.learning_curves(curves, 5))
+    assert drawn[-1] == "30"
+    assert "0" not in drawn
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(tmp_path / "run", summary())
+    (folder / "report.html.part").mkdir()
+    assert run_command("report", ReportConfig, main, description="", argv=[f"run={folder}"]) == 1
+    assert capsys.readouterr().err.endswith(f"cannot write {folder / 'report.html'}: Is a directory.\n")
 
 
 def test_is_the_same_every_time(tmp_path: Path) -> None:

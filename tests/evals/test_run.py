@@ -27,11 +27,19 @@ FILES = {"config.yaml", "episodes.jsonl", "log.txt", "score.json"}
 
 
 class Eventful(Corridor):
-    """Corridors in which something happens: a Ctrl-C at turn number `interrupt`, an error in broken tasks."""
+    """Corridors in which something happens: a Ctrl-C at turn number `interrupt`, an error in broken tasks or resets."""
 
     steps = 0
     interrupt = -1
     broken: tuple[str, ...] = ()
+    resets = 0
+    broken_reset = -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        Eventful.resets += 1
+        if Eventful.resets == Eventful.broken_reset:
+            raise RuntimeError("no lamp")
+        return super().reset(seed=seed, options=options)
 
     def step(self, action: str) -> Any:
         Eventful.steps += 1
@@ -49,6 +57,7 @@ SMALL = (WORLD, "env.length=60", "env.max_turns=4", "tasks=9", "device=cpu", "po
 @pytest.fixture(autouse=True)
 def uneventful():
     Eventful.steps, Eventful.interrupt, Eventful.broken = 0, -1, ()
+    Eventful.resets, Eventful.broken_reset = 0, -1
 
 
 @pytest.fixture(scope="session")
@@ -391,6 +400,17 @@ def test_broken_episodes_are_counted_and_the_first_error_is_shown(capsys: pytest
     said = capsys.readouterr().out
     assert f"The environment broke 2 episodes. Task {tasks[1]}: RuntimeError: the lamp fell" in said
     assert score(tmp_path)["scores"][0]["errors"] == 2
+
+
+def test_a_world_that_fails_at_one_reset_leaves_a_whole_evaluation(
+    folders: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    Eventful.broken_reset = 2
+    assert evaluate(*SMALL, f"policy={folders[0]}", f"out={tmp_path}") == 0
+    said = capsys.readouterr().out
+    assert "The environment broke 1 episodes." in said
+    assert "unknown" in said
+    assert [found["errors"] for found in score(tmp_path)["scores"]] == [1, 0]
 
 
 def test_episodes_that_outgrow_the_context_are_counted(folders: list[Path], tmp_path: Path):

@@ -49,3 +49,11 @@ def test_a_player_has_no_temperature():
     played = {None: episodes("look", 1, 1)}
     assert "as scripted 2 50.0 % 9.5 to 90.5 2.0 50.0 % 0 0" in lines(score_tables.overall(played))
     assert "kind of task tasks success" in lines(score_tables.by_type(played))
+
+
+def test_a_task_that_broke_at_its_reset_at_one_temperature_only_has_no_kind_there():
+    broken = Episode(EpisodeKey(0, -1, "look 0", 0), [], stop=StopReason.ERROR, error="the lamp fell")
+    whole = episodes("look", 1, 1)
+    said = lines(score_tables.by_type({0.0: [broken, whole[1]], 1.0: whole}))
+    assert "unknown 1 0.0 % (0.0\u201379.3) \u2013" in said
+    assert "look 1 0.0 % (0.0\u201379.3) 50.0 % (9.5\u201390.5)" in said

@@ -11,8 +11,13 @@ import pytest
 
 import evals.site
 from envs.errors import InputError
+from evals.comparison import compare as compared
+from evals.findings import is_resolved
+from evals.leaderboard.ranking import p_values
+from evals.site import bench, board
 from evals.site.comparing import compare
 from tests.evals import board_entries
+from tests.evals.leaderboard import made
 
 TASKS = 4
 
@@ -84,6 +89,13 @@ def test_only_an_entrys_own_temperature_is_taken(entries: list[dict[str, Any]], 
     assert "read its episodes" not in scripted.lower()
 
 
+def test_the_benchmarks_page_can_be_built(tmp_path: Path):
+    found, episodes = bench._play(2, tmp_path)
+    page = board.build(found, episodes, tmp_path).read_text(encoding="utf-8")
+    assert all(f"{player}</" in page for player in bench.PLAYERS)
+    assert "read its episodes" in page.lower()
+
+
 def test_what_cannot_be_used_is_refused(entries: list[dict[str, Any]], tmp_path: Path):
     nameless = {key: value for key, value in entries[0].items() if key != "panel"}
     with pytest.raises(InputError, match="entry 0 of the leaderboard has no 'panel'"):
@@ -107,10 +119,24 @@ def test_comparisons_claim_no_more_than_their_interval():
     assert compare(outcomes([1, 0] * 10), outcomes([1, 0] * 9 + [0, 0])).endswith("not told apart.")
     repeated = compare(outcomes([3, 2, 3, 2] * 5, 3), outcomes([0, 1, 0, 0] * 5, 3))
     assert repeated.endswith("told apart.")
-    assert "Student's over tasks" in repeated
+    assert "exact sign-flip p < 0.0001" in repeated
+    other_plays = compare(outcomes([3, 3, 3, 3, 3, 3, 3, 3], 3), outcomes([1] * 8, 2))
+    assert "Student's over tasks, exact sign-flip p 0.0078): told apart." in other_plays.replace("p = ", "p ")
+    # Equal differences have an interval without width, and say all the same no more than their number.
+    assert compare(outcomes([3] * 4, 3), outcomes([1] * 4, 2)).endswith("p = 0.12): not told apart.")
     assert compare(clear, outcomes([1] * 19)) == ""
     assert compare(outcomes([]), outcomes([])) == ""
     assert compare(outcomes([1]), outcomes([0])) == "One task tells nothing."
+
+
+def test_the_site_the_comparison_and_the_ranking_say_the_same_of_several_plays():
+    a, b = made.entry("a", [3, 3, 3, 3], rounds=3), made.entry("b", [2, 2, 2, 2], rounds=3)
+    found = compared(a["outcomes"], b["outcomes"], 3)
+    assert found.p == p_values([a, b])[0, 1] == 0.125
+    assert not is_resolved({"interval": found.interval, "p": found.p})
+    assert compare(a, b) == (
+        "+33.3 points on 4 tasks (95 % interval \N{MINUS SIGN}42.6 to +73.8, exact sign-flip p = 0.12): not told apart."
+    )
 
 
 def test_entries_of_a_committee_and_of_unknown_costs(entries: list[dict[str, Any]], tmp_path: Path):

@@ -57,6 +57,14 @@ def test_the_command_says_how_fast_and_how_alike(tmp_path: Path, capsys: pytest.
     assert printed.count("tokens/s") == 2
 
 
+def test_figures_that_cannot_be_kept_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "a.json"
+    words = ["policy=tiny", "data=generated", "env.max_turns=2", "episodes=1", "rounds=1", f"out={out}"]
+    assert run_command("speed", SpeedConfig, main, description="", argv=words) == 1
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'file'}: File exists.\n"
+
+
 def test_a_scripted_player_is_refused(capsys: Any):
     assert run_command("speed", SpeedConfig, main, description="", argv=["policy=expert", "data=generated"]) == 2
     assert "policy=expert is no model" in capsys.readouterr().err

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from evals import study
 from evals.selector_validation import block_regrets, pooled, rank_correlation, validate
+from evals.statistics import MINIMUM_GAIN, fieller
 from evals.statistics import contribution as of_one_seed
-from evals.statistics import fieller
 from evals.studies import arms_of, build, contribution, difference, read_cells
 from evals.study_chart import chart
 from evals.study_reading import reading
@@ -92,6 +92,26 @@ def test_a_contribution_needs_a_clear_gain():
     assert "a contribution needs a lower bound above 5 points" in found["why_null"]
     # The difference is stated all the same.
     assert difference(arms["2"], arms["base"], PANEL) is not None
+
+
+def test_a_contribution_rests_on_the_seeds_that_all_three_have():
+    rng = np.random.default_rng(5)
+    rows = [cell("base", seed, rng.random(400) < 0.3) for seed in range(6)]
+    # With seed 0, the only one that the block has too, training everything gained nothing.
+    rows += [cell("full", seed, rng.random(400) < (0.9 if seed else 0.3)) for seed in range(6)]
+    rows += [cell("2", 0, rng.random(400) < 0.5)]
+    arms = arms_of(rows)
+    gain = difference(arms["full"], arms["base"], PANEL)
+    assert gain.interval.low > MINIMUM_GAIN
+    found = contribution(arms["base"], arms["2"], arms["full"], PANEL)
+    assert found["value"] is None
+    assert "(1 seeds)" in found["why_null"]
+
+
+def test_a_study_of_one_task_is_refused():
+    arms = arms_of([cell(arm, 0, np.array([arm != "base"])) for arm in ("base", "full", "2")])
+    with pytest.raises(InputError, match="a study needs panels of two tasks or more"):
+        contribution(arms["base"], arms["2"], arms["full"], PANEL)
 
 
 def test_one_seed_gives_the_panels_own_interval():

@@ -108,6 +108,29 @@ def test_the_command_of_an_entry_scores_it_again(here: Path, capsys: pytest.Capt
     assert len(rows) == made["panel"]["tasks"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("env=sokoban_tiny", "panel=", "env.split=train", "seeds=7"),
+        ("env=sokoban_tiny", "panel=", "seed=3", "seeds=4,2"),
+        (WORLD, "seeds=1", "policy.max_reply_tokens=4"),
+    ],
+)
+def test_the_command_names_the_split_and_the_seeds(
+    words: tuple[str, ...], here: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    policy = "policy=random" if words[0] != WORLD else f"policy={folder / 'model'}"
+    temperature = [] if policy == "policy=random" else ["temperatures=[1]"]
+    assert call("add", *words, policy, *temperature, "tasks=12", "out=first") == 0
+    (made,) = entries()
+    line = shlex.split(made["command"])[3:]
+    assert run_command("evals", run.EvalConfig, run.main, description="", argv=[*line, "out=again"]) == 0
+    first, again = (json.loads(Path(out, "score.json").read_text()) for out in ("first", "again"))
+    assert {name: value for name, value in again.items() if name != "cost"} == {
+        name: value for name, value in first.items() if name != "cost"
+    }
+
+
 def test_a_delta_alone_is_scored_on_the_policy_that_its_card_names(here: Path):
     shutil.copy("run/delta.safetensors", "mine.safetensors")
     assert call("add", "mine.safetensors", "tasks=5", "policy.max_reply_tokens=4", "name=my first") == 0

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.leaderboard.ranking import SIGNIFICANCE, clear_differences, p_values, rank, sign_flip, tables
+from evals.comparison import sign_flip
+from evals.findings import SIGNIFICANCE
+from evals.leaderboard.ranking import clear_differences, p_values, rank, tables
 from evals.leaderboard.standing import standing
 from evals.statistics import paired
 from tests.evals.leaderboard.made import entry, sha
