@@ -6,6 +6,7 @@ JSON is read strictly: no NaN, no infinity, no halves of surrogate pairs, which 
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -108,3 +109,37 @@ def understood(source: object, what: str) -> Iterator[None]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+_MOST_IN_A_NAME, _MOST_BETWEEN_SLASHES = 4000, 255
+"""Bytes. Linux takes 4,095 and 255."""
+_UNSPEAKABLE = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuses what cannot be a file's name, so that asking for it does not fail in the operating system's words.
+
+    Args:
+        what: what it was given as, for messages ("data=", "task").
+        name: a path.
+
+    Raises:
+        InputError: it is too long, or holds control characters or halves of surrogate pairs.
+    """
+    parts = os.fsencode(_UNSPEAKABLE.sub("", name)).split(b"/")
+    longest, whole = max(map(len, parts)), len(b"/".join(parts))
+    if whole > _MOST_IN_A_NAME or longest > _MOST_BETWEEN_SLASHES or _UNSPEAKABLE.search(name):
+        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or no plain text.")
+
+
+def named_path(what: str, name: str) -> Path:
+    """Returns the path that a user named, "~" being a home folder; see `check_name`.
+
+    Raises:
+        InputError: it cannot be a path, or there is no such user.
+    """
+    check_name(what, name)
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise InputError(f"{what} {shortened(name)!r}: there is no home folder of that name.") from None
