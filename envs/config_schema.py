@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, Literal, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 from envs import presets
-from envs.errors import InputError, unknown
+from envs.errors import InputError, shortened, unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def key(
         default: its default value.
         help: its meaning, for `--help`.
         unit: what its number counts.
-        choices: the allowed values, where they are few. A `Literal` annotation says the same.
+        choices: the allowed values, where they are few; those of a `Literal` annotation need not be said again.
         minimum: the smallest allowed number.
         maximum: the largest allowed number.
         presets: a preset group: the key takes its names, or "" for none.
@@ -177,7 +177,9 @@ def expected(key: Key) -> str:
 
 
 def check_values(config: Any) -> None:  # noqa: ANN401 - any configuration dataclass
-    """Holds the values of a configuration that was made in Python to its keys' choices and limits.
+    """Holds the values of a configuration that was made in Python to its keys' types, choices and limits.
+
+    A number for a limit may be whole where any number is meant; one name may stand for a list of names.
 
     Args:
         config: an instance of a dataclass whose fields `key` declares.
@@ -185,12 +187,43 @@ def check_values(config: Any) -> None:  # noqa: ANN401 - any configuration datac
     Raises:
         InputError: a value is not allowed.
     """
-    for field in dataclasses.fields(config):
-        value, allowed = getattr(config, field.name), field.metadata
-        low, high = allowed["minimum"], allowed["maximum"]
-        if allowed["choices"] and value not in allowed["choices"]:
-            raise unknown(field.name, str(value), map(str, allowed["choices"]))
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            limits = f"{high:g} or less" if low is None else f"{low:g} or more"
-            limits = limits if low is None or high is None else f"from {low:g} to {high:g}"
-            raise InputError(f"{field.name} should be {limits}, got {value}.")
+    schema: Any = type(config)
+    for declared in _declared(schema):
+        value = getattr(config, declared.path)
+        of_type = any(_is_of(value, part) for part in plain_types(declared.type))
+        if declared.choices:
+            if not of_type or value not in declared.choices:
+                raise unknown(declared.path, str(value), [str(choice) for choice in declared.choices if choice != ""])
+            continue
+        low, high = declared.minimum, declared.maximum
+        # A number that is not one (nan) is beyond every limit.
+        if not of_type or not ((low is None or value >= low) and (high is None or value <= high)):
+            raise InputError(f"{declared.path} should be {expected(declared)}, got {shortened(repr(value))}.")
+
+
+def names_in(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The names that a key of several holds, one of which may stand for the list of it."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+@cache
+def _declared(schema: type[Any]) -> tuple[Key, ...]:
+    """The keys of a configuration class by field name; an instance's limits are asked for with every task's name."""
+    hints = get_type_hints(schema)
+    return tuple(
+        _key(field.name, hints[field.name], field.default, field.metadata)
+        for field in dataclasses.fields(schema)
+        if "help" in field.metadata and "group" not in field.metadata
+    )
+
+
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type annotation
+    """Whether a value is of one type: true is no number, and a whole number is one of any sort."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) in (tuple, list):
+        of_names = isinstance(value, str) and takes_names(kind)
+        return of_names or (isinstance(value, tuple | list) and all(_is_of(one, get_args(kind)[0]) for one in value))
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -122,19 +122,6 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing a file into one line.
-
-    Raises:
-        StorageError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}.") from error
-
-
-@contextmanager
 def understood(source: object, what: str) -> Iterator[None]:
     """Turns what goes wrong in taking a file's content apart into one line about the file.
 
@@ -173,3 +160,37 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{shortened(digits, 20)} is too large a number")
     return number
+
+
+_MOST_IN_A_NAME, _MOST_BETWEEN_SLASHES = 4000, 255
+"""Bytes. Linux takes 4,095 and 255."""
+_UNSPEAKABLE = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuses what cannot be a file's name, so that asking for it does not fail in the operating system's words.
+
+    Args:
+        what: what it was given as, for messages ("data=", "task").
+        name: a path.
+
+    Raises:
+        InputError: it is too long, or holds control characters or halves of surrogate pairs.
+    """
+    parts = os.fsencode(_UNSPEAKABLE.sub("", name)).split(b"/")
+    longest, whole = max(map(len, parts)), len(b"/".join(parts))
+    if whole > _MOST_IN_A_NAME or longest > _MOST_BETWEEN_SLASHES or _UNSPEAKABLE.search(name):
+        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or no plain text.")
+
+
+def named_path(what: str, name: str) -> Path:
+    """Returns the path that a user named, "~" being a home folder; see `check_name`.
+
+    Raises:
+        InputError: it cannot be a path, or there is no such user.
+    """
+    check_name(what, name)
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise InputError(f"{what} {shortened(name)!r}: there is no home folder of that name.") from None

@@ -15,7 +15,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import gymnasium
 import numpy as np
@@ -23,7 +24,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.pool import Pool, PoolConfig, Start, World
 from envs.registry import env_class, make
 from envs.types import Info, TextEnv
@@ -31,6 +32,8 @@ from envs.worlds import Answer, Failure
 
 Reset = tuple[int | None, dict[str, Any]]
 """How one world is started: seed and options."""
+Seeds = int | np.integer[Any] | Sequence[SupportsIndex | None] | NDArray[np.integer[Any]] | None
+"""One seed for all worlds, or one each."""
 
 
 def vector(
@@ -92,7 +95,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: Seeds = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Starts a task in all worlds, or in some.
@@ -112,7 +115,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
         shared = dict(options or {})
         tasks = self._one_each("tasks", shared.pop("tasks", None))
         mask = np.asarray(self._one_each("reset_mask", shared.pop("reset_mask", [True] * self.num_envs)), dtype=bool)
-        seeds = self._one_each("seed", range(seed, seed + self.num_envs) if isinstance(seed, int) else seed)
+        seeds = self._seeds(seed)
         resets = {
             number: (seeds[number], shared if tasks[number] is None else {**shared, "task": tasks[number]})
             for number in np.flatnonzero(mask).tolist()
@@ -149,6 +152,16 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], NDArray[Any]]):
     @abstractmethod
     def _play(self, actions: Sequence[str]) -> Sequence[Answer]:
         """Steps all worlds."""
+
+    def _seeds(self, seed: Seeds) -> list[int | None]:
+        """One seed a world; numbers of numpy are as good as Python's."""
+        if isinstance(seed, int | np.integer):
+            return list(range(int(seed), int(seed) + self.num_envs))
+        seeds = self._one_each("seed", seed)
+        try:
+            return [None if own is None else index(own) for own in seeds]
+        except TypeError:
+            raise InputError(f"seeds should be whole numbers, got {shortened(str(seed))}.") from None
 
     def _one_each(self, what: str, values: Sequence[Any] | NDArray[Any] | None) -> Sequence[Any] | NDArray[Any]:
         """Makes sure that there is one value a world; all are None if none is given."""

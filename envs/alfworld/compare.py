@@ -8,6 +8,7 @@ is its file's; a generated game's is the oracle's plan, which becomes the file's
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections import Counter, defaultdict
@@ -93,7 +94,12 @@ class Row(NamedTuple):
 
     @property
     def deviation(self) -> float:
-        """How far generated train games are from real ones, as a share of the real mean."""
+        """How far generated train games are from real ones, as a share of the real mean; not a number where both are 0.
+
+        What real games never have is infinitely far off where generated ones have it.
+        """
+        if self.real.mean == 0:
+            return math.inf if self.train.mean > 0 else math.nan
         return self.train.mean / self.real.mean - 1
 
 

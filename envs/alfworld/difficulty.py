@@ -7,13 +7,11 @@ change has random draws of its own: game 12345 with more clutter is game 12345 w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import cast
 
 from envs.alfworld.sentences import SENTENCES
-from envs.config_schema import key
+from envs.config_schema import check_values, key, names_in
 from envs.errors import InputError, shortened, unknown
 
 MOST_CLUTTER = 10.0
@@ -53,19 +51,13 @@ class Difficulty:
         Raises:
             InputError: a value is not allowed.
         """
-        one_or_more = cast("str | tuple[str, ...]", self.task_types)
-        given = (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
+        check_values(self)
+        given = names_in(self.task_types)
         for name in given:
             if name not in SENTENCES:
-                raise unknown("task type", str(name), SENTENCES)
+                raise unknown("task type", name, SENTENCES)
         chosen = tuple(name for name in SENTENCES if name in given)
         object.__setattr__(self, "task_types", () if len(chosen) == len(SENTENCES) else chosen)
-        for name, most in (("clutter", MOST_CLUTTER), ("receptacles", 1.0), ("distractors", MOST_DISTRACTORS)):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value <= most):
-                raise InputError(f"{name} should be a number from 0 to {most:g}, got {value}.")
-        if not isinstance(self.distractors, int):
-            raise InputError(f"distractors should be a whole number, got {self.distractors}.")
 
     @property
     def label(self) -> str:

@@ -25,7 +25,7 @@ from envs.alfworld.reading import Outline, load_json, read_bytes, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
-from envs.config_schema import check_values, key
+from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
@@ -56,15 +56,6 @@ class _PlayConfig:
 @dataclass(frozen=True)
 class ALFWorldConfig(Difficulty, _PlayConfig):
     """Options of the ALFWorld environment; those of `Difficulty`, listed last, are for generated games only."""
-
-    def __post_init__(self) -> None:
-        """Checks the values.
-
-        Raises:
-            InputError: if one is not allowed.
-        """
-        super().__post_init__()
-        check_values(self)
 
 
 class OraclePlayer:

@@ -30,13 +30,12 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.errors import InputError, shortened, unknown
+from envs.files import check_name, named_path
 
 GENERATED = "generated"
 GOALS = ("template", "human")
 _ROOMS = {"train": "train", "valid_seen": "train", "valid_unseen": "unseen"}
 _NUM_GENERATED = 2**31
-_MOST_CHARACTERS = 4000
-_UNSPEAKABLE = re.compile(r"[\0\ud800-\udfff]")
 _ANNOTATED = re.compile(r"(.+)#([0-9]{1,4})", re.DOTALL)
 
 
@@ -104,7 +103,7 @@ class TaskSource:
         self.split = split
         self.difficulty = difficulty
         self.goals = goals
-        _check_name("data=", data)
+        check_name("data=", data)
         self.index: GameIndex | None = None if data == GENERATED else find_games(data, split)
         if self.index is not None and difficulty.label:
             raise InputError(
@@ -156,13 +155,12 @@ class TaskSource:
             path: of the file, or of its folder.
             seed: draws the annotation, where human goals are played.
         """
-        _check_name("game", str(path))
-        folder = Path(os.path.realpath(Path(path).expanduser()))
-        folder = folder.parent if folder.name == GAME_FILE else folder
+        given = Path(os.path.realpath(named_path("game", str(path))))
+        folder = given.parent if given.name == GAME_FILE else given
         if self.index is not None and folder.is_relative_to(self.index.root):
             name = folder.relative_to(self.index.root).as_posix()
         else:
-            name = str(folder if (folder / GAME_FILE).is_file() else os.path.realpath(Path(path).expanduser()))
+            name = str(folder if (folder / GAME_FILE).is_file() else given)
         if self.goals == "human":
             order = _annotation_order(self.locate(name).game, [seed, zlib.crc32(self.split.encode())], name)
             return f"{name}#{order[0]}"
@@ -178,7 +176,7 @@ class TaskSource:
             return Location(name)
         if name in self._known:
             return Location(f"{self._root}/{name}/{GAME_FILE}", None, name)
-        _check_name("task", name)
+        check_name("task", name)
         annotated = _ANNOTATED.fullmatch(name)
         folder, annotation = (annotated[1], int(annotated[2])) if annotated else (name, None)
         if folder in self._known:
@@ -207,12 +205,6 @@ class TaskSource:
         if kept is None or position < 0 or stamp_of(location.game) != kept.games.stamps[position]:
             return compiled(location)
         return _kept(kept, position, location.goal) or compiled(location)
-
-
-def _check_name(what: str, name: str) -> None:
-    """Refuses what cannot be a file's name, so that asking for it does not fail in the operating system's words."""
-    if len(name) > _MOST_CHARACTERS or max(map(len, name.split("/"))) > 255 or _UNSPEAKABLE.search(name):
-        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or no plain text.")
 
 
 def _unannotated(index: GameIndex, key: list[int]) -> Iterator[str]:

@@ -26,16 +26,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from envs import hub
 from envs.code_problems.problems import Problem, needed_imports, tested_names, used_names
-from envs.errors import InputError, MissingExtraError, shortened, unknown
-from envs.files import parse_json, read_text
+from envs.errors import InputError, shortened, unknown
+from envs.files import named_path, parse_json, read_text
 
 SPLITS = ("train", "valid", "test")
 _MBPP = {"task_id": (int, str), "text": (str,), "code": (str,), "test_list": (list,)}
 _HUMAN_EVAL = dict.fromkeys(("task_id", "prompt", "entry_point", "canonical_solution", "test"), (str,))
 _MBPP_SPLITS = {"test": range(11, 511), "valid": range(511, 601), "train": range(601, 975)}
 _MBPP_EXAMPLES = range(1, 11)
-_HUB_SPLITS = {"train": ("train",), "valid": ("validation", "valid", "dev"), "test": ("test",)}
 
 
 class MissingSplitError(InputError):
@@ -57,7 +57,8 @@ def read(data: str, split: str, public_tests: int) -> list[Problem]:
         InputError: there is no such data, a row has not the fields it should, or the split has no problem.
         MissingExtraError: a hub's dataset is named and the package `datasets` is not installed.
     """
-    rows = _file_rows(Path(data)) if Path(data).exists() else _hub_rows(data, split)
+    path = named_path("data=", data)
+    rows = _file_rows(path) if path.exists() else _hub_rows(data, split)
     problems: dict[str, Problem] = {}
     for where, row, given in rows:
         place, problem = parse(row, where, public_tests)
@@ -225,19 +226,8 @@ def _hub_rows(name: str, split: str) -> Iterable[_Row]:
         raise InputError(
             f"data={name}: there is no such file or folder. A dataset of the Hugging Face hub is named owner/name."
         )
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError(
-            f"data={name} names a dataset of the Hugging Face hub, which needs the package datasets:"
-            " pip install 'keystone-rl[datasets]', or give the path of a file."
-        ) from None
-    try:
-        found = datasets.load_dataset(name)
-    except Exception as error:
-        # Whatever the library and the network may raise; the cause is the user's to see.
-        raise InputError(f"the dataset {name!r} could not be loaded: {shortened(str(error), 300)}") from None
-    for own in _HUB_SPLITS[split]:
+    found = hub.load(name)
+    for own in hub.NAMES_OF_SPLITS[split]:
         if own in found:
             return [(f"{name}, {own} row {number}", row, split) for number, row in enumerate(found[own], 1)]
     raise MissingSplitError(f"the dataset {name!r} has no split for {split}, only {', '.join(found)}.")

@@ -16,13 +16,13 @@ import random
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key, names_in
 from envs.errors import InputError, shortened, unknown
+from envs.files import named_path
 from envs.math_problems.calculator import calculate, called
 from envs.math_problems.generator import LEVELS, Generator
 from envs.math_problems.problems import SPLITS, Problem, Source
@@ -61,14 +61,8 @@ class MathConfig:
         Raises:
             InputError: if one is not allowed.
         """
-        for name, given, allowed in (("split", self.split, SPLITS), ("source", self.source, SOURCES)):
-            if given not in allowed:
-                raise unknown(name, given, allowed)
-        if self.level not in LEVELS:
-            raise InputError(f"level should be {LEVELS[0]} to {LEVELS[-1]}, got {self.level}.")
-        for name, number in (("attempts", self.attempts), ("max_turns", self.max_turns)):
-            if number < 1:
-                raise InputError(f"{name} should be 1 or more, got {number}.")
+        check_values(self)
+        object.__setattr__(self, "families", names_in(self.families))
         if self.kind in ("file", "dataset") and not self.data:
             raise InputError(f"source={self.source} needs data=PATH or data=NAME.")
         if self.data and self.kind in ("generated", "reasoning_gym"):
@@ -83,7 +77,7 @@ class MathConfig:
             return self.source
         if not self.data:
             return "generated"
-        path = Path(self.data).expanduser()
+        path = named_path("data=", self.data)
         is_saved_dataset = (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
         named = not path.exists() and self.data.count("/") <= 1 and not path.suffix and not path.is_absolute()
         return "dataset" if is_saved_dataset or named else "file"
@@ -292,5 +286,5 @@ def _open(config: MathConfig) -> Source:
     if config.kind == "dataset":
         return load_dataset(config.data, config.subset, config.split)
     if config.kind == "reasoning_gym":
-        return ReasoningGym(config.split, tuple(config.families), config.level)
-    return Generator(config.split, tuple(config.families), config.level)
+        return ReasoningGym(config.split, config.families, config.level)
+    return Generator(config.split, config.families, config.level)

@@ -30,7 +30,7 @@ _UNREPEATABLE = {"isomorphic_strings", "polynomial_multiplication", "ransom_note
 # Some problems take minutes.
 _SLOW = {"sokoban"}
 LEFT_OUT = frozenset(_NO_ANSWER | _BROKEN | _UNREPEATABLE | _SLOW)
-_NAME = re.compile(r"(train|valid|test)-([a-z0-9_]+)-(\d)-(\d{1,10})")
+_NAME = re.compile(r"(train|valid|test)-([a-z0-9_]+)-([1-5])-(\d{1,10})")
 _MOST_TRIES = 500
 _MOST_CHARACTERS = 4000
 _EVALUATES = re.compile(r"\b(?:eval|exec|parse_expr|sympify|Poly|solve|simplify)\(")

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, MissingExtraError, shortened
-from envs.files import parse_json
+from envs import hub
+from envs.errors import InputError, shortened
+from envs.files import named_path, parse_json
 from envs.math_problems.problems import SPLITS, Problem, split_of
 from envs.verifiers import Verdict
 from envs.verifiers.math_answer import verify
@@ -23,11 +24,6 @@ from envs.verifiers.math_answer.extraction import final_answer
 QUESTION_FIELDS = ("question", "problem", "prompt")
 _FAMILY_FIELDS = ("type", "subject")
 _CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
-_UNREACHABLE = (
-    "there is no file or folder {!r}, and the Hugging Face hub, where a data set may have that name, cannot be reached."
-    " HF_HUB_OFFLINE=1 takes what was downloaded before."
-)
-_HUB_SPLITS = {"train": ("train",), "valid": ("validation", "valid", "dev"), "test": ("test",)}
 
 
 class Records:
@@ -103,7 +99,7 @@ def read_records(data: str, split: str) -> Records:
     Raises:
         InputError: there is no such file, or a line of it is not a problem; the message names file, line and field.
     """
-    path = Path(data).expanduser()
+    path = named_path("data=", data)
     own = path / f"{split}.jsonl"
     if path.is_dir() and own.is_file() and split != "train":
         return Records(split, _read_file(own), str(own))
@@ -131,9 +127,9 @@ def load_dataset(data: str, subset: str, split: str) -> Records:
         MissingExtraError: the package `datasets` is not installed.
         InputError: it cannot be loaded or a record lacks a field.
     """
-    loaded = _loaded(data, subset)
+    loaded = hub.load(data, subset)
     parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-    found = {name: next((one for one in names if one in parts), None) for name, names in _HUB_SPLITS.items()}
+    found = {name: next((one for one in names if one in parts), None) for name, names in hub.NAMES_OF_SPLITS.items()}
     own = found[split] if split != "train" else None
     if own is None and found["train"] is None:
         raise InputError(f"the data set {data!r} has the splits {', '.join(parts)}, none of them for training.")
@@ -144,50 +140,6 @@ def load_dataset(data: str, subset: str, split: str) -> Records:
     }
     separate = {name for name in ("valid", "test") if found[name]}
     return Records(split, read if own else _cut(read, split, separate), f"the data set {data}")
-
-
-def _loaded(data: str, subset: str) -> Any:  # noqa: ANN401 - a data set or several, of a package without types
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError(
-            "data sets of the Hugging Face hub need the package 'datasets': pip install 'keystone-rl[datasets]'"
-        ) from None
-    folder = Path(data).expanduser()
-    try:
-        if folder.is_dir():
-            return datasets.load_from_disk(str(folder))
-        _check_hub(data)
-        return datasets.load_dataset(data, subset or None)
-    except InputError:
-        raise
-    except Exception as error:  # errors of a dozen packages; whichever it is, the data set is not there
-        first = shortened(str(error).partition("\n")[0], 200)
-        raise InputError(f"the data set {data!r} cannot be loaded: {type(error).__name__}: {first}") from None
-
-
-def _check_hub(data: str) -> None:
-    """Asks for a data set once, because loading it would retry for minutes where the hub cannot be reached."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
-    if constants.HF_HUB_OFFLINE:
-        return
-    try:
-        HfApi().dataset_info(data, timeout=10)
-    except RepositoryNotFoundError:
-        raise InputError(f"there is no file or folder {data!r}, and no data set of that name on the hub.") from None
-    except HfHubHTTPError as error:
-        raise InputError(
-            f"the hub refuses the data set {data!r}: {shortened(str(error).partition(chr(10))[0], 200)}"
-        ) from None
-    except OSError:
-        raise InputError(_UNREACHABLE.format(data)) from None
-    except Exception as error:
-        # Its HTTP library has errors of its own for no connection, by version.
-        if type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "requests"):
-            raise InputError(_UNREACHABLE.format(data)) from None
-        raise
 
 
 def _cut(read: Mapping[int, Problem], split: str, separate: set[str]) -> dict[int, Problem]:

@@ -17,11 +17,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import gymnasium
 
-from envs.config_schema import check_values, key
+from envs.config_schema import check_values, key, names_in
 from envs.errors import InputError, unknown
 from envs.players import RandomPlayer
 from envs.scienceworld.commands import admissible
@@ -73,21 +73,16 @@ class ScienceWorldConfig:
             InputError: if one is not allowed.
         """
         check_values(self)
-        check_kinds(_listed(self.task))
-        chosen = tuple(kind for kind in VARIATIONS if kind in _listed(self.task))
+        check_kinds(names_in(self.task))
+        chosen = tuple(kind for kind in VARIATIONS if kind in names_in(self.task))
         object.__setattr__(self, "task", () if len(chosen) == len(VARIATIONS) else chosen)
-        easier = ordered_simplifications(_listed(self.simplifications), self.kinds)
+        easier = ordered_simplifications(names_in(self.simplifications), self.kinds)
         object.__setattr__(self, "simplifications", easier)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of tasks that are played."""
         return self.task or tuple(VARIATIONS)
-
-
-def _listed(given: object) -> tuple[str, ...]:
-    one_or_more = cast("str | tuple[str, ...]", given)
-    return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
 
 
 class OraclePlayer:

@@ -57,10 +57,6 @@ class SokobanConfig(Difficulty, _PlayConfig):
             InputError: if one is not allowed.
         """
         super().__post_init__()
-        if self.split not in SPLITS:
-            raise unknown("split", str(self.split), SPLITS)
-        if self.max_turns < 1:
-            raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
         changed = [field.name for field in fields(Difficulty) if getattr(self, field.name) != field.default]
         if self.data and changed:
             raise InputError(

@@ -13,11 +13,11 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, shortened
 from envs.sokoban.board import Level, reachable, shifted, squares_of
 from envs.sokoban.solver import UnsolvedError, solve
@@ -52,13 +52,7 @@ class Difficulty:
         Raises:
             InputError: a value is not allowed.
         """
-        for field in fields(Difficulty):
-            value, least, most = getattr(self, field.name), field.metadata["minimum"], field.metadata["maximum"]
-            if not value >= least or (most is not None and value > most):
-                limits = f"from {least} to {most}" if most is not None else f"{least} or more"
-                raise InputError(f"{field.name} should be {limits}, got {value}.")
-            if field.name != "walls" and not isinstance(value, int):
-                raise InputError(f"{field.name} should be a whole number, got {value}.")
+        check_values(self)
         object.__setattr__(self, "walls", round(float(self.walls), 2))
         if self.min_pushes > self.max_pushes:
             raise InputError(

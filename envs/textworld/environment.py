@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from envs.config_schema import check_values, key
+from envs.config_schema import key
 from envs.errors import InputError, unknown
 from envs.players import RandomPlayer
 from envs.textworld.families import FAMILIES, SPLITS, Family, is_made
@@ -51,7 +51,6 @@ class TextWorldConfig(Family, _PlayConfig):
             InputError: if one is not allowed.
         """
         super().__post_init__()
-        check_values(self)
         changed = [field.name for field in fields(Family) if getattr(self, field.name) != field.default]
         if self.data and changed:
             raise InputError(f"{changed[0]} is for made games, and data={self.data} names game files. Leave one out.")

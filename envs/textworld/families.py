@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key
 from envs.errors import InputError, shortened, unknown
 
 SPLITS = ("train", "valid", "test")
@@ -70,14 +70,14 @@ class Family:
         Raises:
             InputError: a value is not allowed, or set for a family that has no such option.
         """
-        if self.family not in FAMILIES:
-            raise unknown("family", str(self.family), FAMILIES)
+        check_values(self)
         own = _OPTIONS[self.family]
         for field in fields(Family)[1:]:
             if field.name not in own and getattr(self, field.name) != field.default:
                 raise InputError(f"family={self.family} has no option {field.name}. Its options: {', '.join(own)}.")
-        for name in own:
-            _check(self.family, name, getattr(self, name))
+        most = _MOST_LEVEL.get(self.family)
+        if most is not None and self.level > most:
+            raise InputError(f"level of family={self.family} should be at most {most}, got {self.level}.")
         if self.family == "cooking" and self.take > self.recipe:
             raise InputError(f"take={self.take} should be at most recipe={self.recipe}.")
         if self.family == "coin_collector" and self.num_rooms > _MOST_ROOMS:
@@ -165,17 +165,6 @@ def task_name(family: Family, split: str, number: int) -> str:
 def is_made(name: str) -> bool:
     """Returns whether a task's name is meant as that of a made game."""
     return name.partition("/")[0] in FAMILIES
-
-
-def _check(family: str, name: str, value: object) -> None:
-    metadata = next(field for field in fields(Family) if field.name == name).metadata
-    choices, low, high = metadata["choices"], metadata["minimum"], metadata["maximum"]
-    if choices and value not in choices:
-        raise unknown(name, str(value), map(str, choices))
-    if low is not None:
-        most = min(high, _MOST_LEVEL[family]) if name == "level" else high
-        if not isinstance(value, int) or not low <= value <= most:
-            raise InputError(f"{name} of family={family} should be a whole number from {low} to {most}, got {value}.")
 
 
 def _is_number(text: str) -> bool:

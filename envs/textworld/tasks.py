@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import InputError, shortened
+from envs.files import check_name, named_path
 from envs.textworld.families import SPLITS, Family, is_made, task_name
 from envs.textworld.files import find, made_file, playable
-
-_MOST_CHARACTERS = 4000
 
 
 class TaskSource:
@@ -72,8 +71,7 @@ class TaskSource:
         Raises:
             InputError: there is no such file.
         """
-        _check_name("game", str(path))
-        real = Path(os.path.realpath(Path(path).expanduser()))
+        real = Path(os.path.realpath(named_path("game", str(path))))
         playable(real)
         if self._root is not None and real.is_relative_to(self._root):
             return real.relative_to(self._root).as_posix()
@@ -88,7 +86,7 @@ class TaskSource:
         """
         if is_made(name):
             return made_file(name)
-        _check_name("task", name)
+        check_name("task", name)
         path = Path(name)
         if not path.is_absolute():
             if self._root is None:
@@ -107,8 +105,7 @@ class TaskSource:
 
 def _given(data: str, split: str) -> tuple[Path, list[str]]:
     """Returns the root of the games that the user named, and the names of those of the split, sorted."""
-    _check_name("data=", data)
-    path = Path(os.path.realpath(Path(data).expanduser()))
+    path = Path(os.path.realpath(named_path("data=", data)))
     if path.is_file():
         playable(path)
         root, names = path.parent, [path.name]
@@ -143,9 +140,3 @@ def _passes(num_games: int, key: list[int]) -> Iterator[int]:
     """Yields the games' numbers in random order, pass after pass without end."""
     for number in count():
         yield from map(int, np.random.default_rng([*key, number]).permutation(num_games))
-
-
-def _check_name(what: str, name: str) -> None:
-    """Refuses what cannot be a file's name, so that asking for it does not fail in the operating system's words."""
-    if len(name) > _MOST_CHARACTERS or max(map(len, name.split("/"))) > 255 or not name.isprintable():
-        raise InputError(f"{what} {shortened(name)!r} cannot be the name of a file: it is too long or no plain text.")

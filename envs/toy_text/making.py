@@ -13,7 +13,7 @@ import yaml
 from gymnasium import spaces
 from gymnasium.envs.toy_text.frozen_lake import MAPS, generate_random_map
 
-from envs.config_schema import key
+from envs.config_schema import check_values, key, names_in
 from envs.errors import InputError, shortened, unknown
 from envs.toy_text.wording import Env, wants_picture
 
@@ -43,15 +43,13 @@ class ToyTextConfig:
         Raises:
             InputError: if one is not allowed.
         """
-        if self.split not in SPLITS:
-            raise unknown("split", str(self.split), SPLITS)
-        if self.max_turns < 1:
-            raise InputError(f"max_turns should be 1 or more, got {self.max_turns}.")
-        object.__setattr__(self, "options", tuple(self.options))
+        check_values(self)
+        object.__setattr__(self, "options", names_in(self.options))
         object.__setattr__(self, "id", _with_version(self.id))
         for option in self.options:
             if not re.fullmatch(r"[a-z_]\w*=.+", option):
                 raise InputError(f"an option for gymnasium.make is written NAME=VALUE, got {shortened(option)!r}.")
+            _value(option)
         if self.map and self.map not in MAPS and not 2 <= self.random_map_size <= _LARGEST_MAP:
             raise InputError(
                 f"map should be {' or '.join(MAPS)}, or random:N with N from 2 to {_LARGEST_MAP}, got {self.map!r}."
@@ -73,13 +71,20 @@ class ToyTextConfig:
     @property
     def make_options(self) -> dict[str, Any]:
         """Returns the options as keyword arguments of `gymnasium.make`."""
-        named = dict(option.split("=", 1) for option in self.options)
-        made: dict[str, Any] = {name: yaml.safe_load(value) for name, value in named.items()}
+        made: dict[str, Any] = {option.partition("=")[0]: _value(option) for option in self.options}
         if self.map in MAPS:
             made["map_name"] = self.map
         if self.slippery is not None:
             made["is_slippery"] = self.slippery
         return made
+
+
+def _value(option: str) -> Any:  # noqa: ANN401 - whatever YAML reads
+    """Reads the value of an option that is written NAME=VALUE."""
+    try:
+        return yaml.safe_load(option.partition("=")[2])
+    except (RecursionError, ValueError, yaml.YAMLError):
+        raise InputError(f"the value of {shortened(option)!r} cannot be read: it is not YAML.") from None
 
 
 def random_map(config: ToyTextConfig, seed: int) -> list[str] | None:

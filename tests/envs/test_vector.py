@@ -87,6 +87,10 @@ def test_seeds_for_each_world():
     texts, _ = together.reset(seed=[5, 3])
     alone = Corridor(length=50)
     assert texts == (alone.reset(seed=5)[0], alone.reset(seed=3)[0])
+    assert together.reset(seed=np.array([5, 3]))[0] == texts
+    assert together.reset(seed=np.int64(3))[0] == together.reset(seed=3)[0]
+    with pytest.raises(InputError, match="seeds should be whole numbers, got"):
+        together.reset(seed=[5, "x"])
 
 
 @pytest.mark.parametrize("count", [0, -1])

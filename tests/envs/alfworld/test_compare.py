@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
-from envs.alfworld.compare import REQUIRED, Game, Row, Spread, measure
+from envs.alfworld.compare import REQUIRED, CompareConfig, Game, Row, Spread, main, measure
+from envs.alfworld.generate import GenerateConfig, write_games
 from envs.alfworld.generator import generate, room_number
 from tests.envs.alfworld.test_generator import room_of
 
@@ -18,6 +21,27 @@ def test_spreads() -> None:
     assert str(Spread(0.5)) == "50.0%"
     assert math.isnan(Spread.of([]).mean)
     assert Row("x", Spread(2.0), Spread(3.0), Spread(1.0)).deviation == pytest.approx(0.5)
+
+
+def test_what_real_games_never_have() -> None:
+    assert Row("x", Spread(0.0), Spread(0.1), Spread(0.1)).deviation == math.inf
+    assert math.isnan(Row("x", Spread(0.0), Spread(0.0), Spread(0.1)).deviation)
+
+
+def test_real_games_of_one_kind_of_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("alfworld", reason="needs pip install 'keystone-rl[alfworld]'")
+    assert (
+        len(
+            list(
+                write_games(GenerateConfig(out=str(tmp_path), games=12, task_types=("pick_heat_then_place_in_recep",)))
+            )
+        )
+        == 12
+    )
+    assert main(CompareConfig(data=str(tmp_path), games=10)) == 1
+    told = capsys.readouterr().out
+    assert re.search(r"in a bathroom .* 0\.0% .* \+inf% ", told)
+    assert "pick_and_place_simple" in told.rpartition("required means off")[2]
 
 
 def test_rooms_are_told_from_the_games() -> None:

@@ -164,7 +164,7 @@ def test_real_tasks_need_data() -> None:
         ({"split": "tran"}, "Did you mean 'train'"),
         ({"engine": "stock"}, "native"),
         ({"anchor": "hash"}, "state"),
-        ({"max_turns": 0}, "1 or more"),
+        ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"data": "/nowhere/at/all"}, "no such folder"),
     ],
 )

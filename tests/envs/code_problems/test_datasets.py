@@ -140,12 +140,13 @@ def test_a_data_set_by_name(monkeypatch: pytest.MonkeyPatch):
     datasets = pytest.importorskip("datasets", reason="needs pip install 'keystone-rl[datasets]'")
     rows = datasets.Dataset.from_list([MBPP_ROW])
     local = datasets.DatasetDict({"train": rows, "validation": rows})
-    monkeypatch.setattr(datasets, "load_dataset", {"owner/name": local}.__getitem__)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, subset: {"owner/name": local}[name])
     (problem,) = read("owner/name", "valid", 1)
     assert problem.name == "mbpp/601"
     with pytest.raises(MissingSplitError, match="no split for test, only train, validation"):
         read("owner/name", "test", 1)
-    with pytest.raises(InputError, match="could not be loaded"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         read("owner/other", "test", 1)
 
 

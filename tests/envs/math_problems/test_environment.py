@@ -123,9 +123,9 @@ def test_the_oracle_uses_the_calculator_and_wins():
     [
         ({"split": "tests"}, "Did you mean 'test'"),
         ({"source": "generate"}, "Did you mean 'generated'"),
-        ({"level": 6}, "level should be 1 to 5, got 6"),
-        ({"attempts": 0}, "attempts should be 1 or more"),
-        ({"max_turns": 0}, "max_turns should be 1 or more"),
+        ({"level": 6}, "level should be a whole number of at least 1 and of at most 5, got 6"),
+        ({"attempts": 0}, "attempts should be a whole number of at least 1, got 0"),
+        ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"source": "file"}, "needs data=PATH"),
         ({"source": "generated", "data": "x.jsonl"}, "takes no data"),
         ({"families": ("addition",), "data": "x.jsonl"}, "families= chooses among generated problems"),

@@ -46,6 +46,13 @@ def test_levels_make_problems_harder():
 
 
 @needs_reasoning_gym
+@pytest.mark.parametrize("level", [0, 6, 9])
+def test_levels_that_there_are_not_are_refused(level: int):
+    with pytest.raises(InputError, match="names look like train-chain_sum-1-12345"):
+        MathProblems(source="reasoning_gym").reset(options={"task": f"train-chain_sum-{level}-5"})
+
+
+@needs_reasoning_gym
 def test_another_process_makes_the_same_problems():
     source = ReasoningGym("test", (), 1)
     names = source.sample(0, 4)

@@ -145,7 +145,7 @@ def test_real_levels_keep_the_contract(real_data: Path):
     ("options", "reason"),
     [
         ({"split": "valdi"}, "Did you mean 'valid'"),
-        ({"max_turns": 0}, "max_turns should be 1 or more"),
+        ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"data": "levels.txt", "boxes": 3}, "boxes are for generated levels"),
         ({"data": "nowhere"}, "no file or folder of levels"),
         ({"boxs": 3}, "Did you mean 'boxes'"),

@@ -188,7 +188,7 @@ def test_what_does_not_differ_is_said():
         ({"options": ("slippery",)}, "is written NAME=VALUE"),
         ({"options": ("success_rat=0.5",)}, "success_rat"),
         ({"split": "tests"}, "Did you mean 'test'"),
-        ({"max_turns": 0}, "max_turns should be 1 or more"),
+        ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
     ],
 )
 def test_wrong_options_are_refused(options, reason):

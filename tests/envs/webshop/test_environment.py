@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import envs
 from envs.contract import CHECKS, Subject, play
 from envs.errors import InputError
+from envs.webshop.catalogue import generated_catalogue
 from envs.webshop.environment import WebShop
 from tests.envs.webshop.shops import instruction, item, options, written
 
@@ -210,9 +211,9 @@ def test_real_instructions_are_playable_searches(real_data: Path, tmp_path: Path
         ({"split": "tests"}, "Did you mean 'test'"),
         ({"goals": "humans", "data": "x"}, "Did you mean 'human'"),
         ({"goals": "human"}, "chooses among WebShop's own files"),
-        ({"products": 5}, "products should be from 30"),
+        ({"products": 5}, "products should be a whole number of at least 30 and of at most 20,000"),
         ({"products": 50, "data": "x"}, "is for a generated shop"),
-        ({"max_turns": 0}, "max_turns should be 1 or more"),
+        ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"data": "nowhere"}, "no file or folder"),
     ],
 )
@@ -225,6 +226,15 @@ def test_wrong_options_are_refused(changes, reason):
 def test_unknown_tasks_are_refused(task: str):
     with pytest.raises(InputError, match="are named like 'generated/1000/"):
         envs.make("webshop").reset(options={"task": task})
+
+
+@pytest.mark.parametrize("products", [5, 20_001, 999_999])
+def test_a_name_asks_for_no_shop_that_the_options_do_not_allow(products: int):
+    env = envs.make("webshop", products=30)
+    made = generated_catalogue.cache_info().misses
+    with pytest.raises(InputError, match="are named like 'generated/30/"):
+        env.reset(options={"task": f"generated/{products}/B1/0"})
+    assert generated_catalogue.cache_info().misses == made
 
 
 def test_another_process_finds_the_same():
