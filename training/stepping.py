@@ -105,12 +105,15 @@ class TargetLoop(UpdateLoop):
         return super()._clip_grad_norm(model) if self._zero is None else None  # type: ignore[no-untyped-call]
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
-        # DeepSpeed knows the norm once it has stepped.
-        return super()._get_grad_norm(model, grad_norm) if self._zero is None else 0.0  # type: ignore[no-untyped-call]
+        if self._zero is not None:
+            return self._zero.norm()
+        return super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
 
-    def norm_of_the_step(self) -> float:
-        """What DeepSpeed clipped the gradient from in the step just made; 0 without it, where the loop has said it."""
-        return 0.0 if self._zero is None else self._zero.taken_norm()
+    def drop(self) -> None:
+        """Forgets the gradients of an update, before the step, which then moves nothing."""
+        if self._zero is not None:
+            self._zero.drop()
+        self.language_model.zero_grad(set_to_none=True)
 
     def close(self) -> None:
         """Takes DeepSpeed, if it steps, off the model."""

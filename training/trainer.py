@@ -262,15 +262,14 @@ class GroupTrainer(TargetLoop):
         return norm
 
     def before_step(self) -> None:
-        """Leaves out the step if something is wrong with it: an update without gradients moves nothing."""
+        """Leaves out the step if something is wrong with it."""
         refused = self.watch.refuses(self._tally.update(self.processes))
         if refused:
-            self.language_model.zero_grad(set_to_none=True)
+            self.drop()
         self._tally.settle(made=not refused)
 
     def after_update(self) -> bool:
         """Reports an iteration if its last update is made; True if the run should stop here."""
-        self._tally.add({"grad_norm": self.norm_of_the_step()})
         if self._dealing is None or not self._dealing.done:
             return False
         metrics = self._tally.metrics(self._collected, self.watch.skipped, self.processes)

@@ -10,6 +10,7 @@ DeepSpeed's own optimizers, schedules and loss scaling.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -101,13 +102,30 @@ class ZeroAdamW(torch.optim.Optimizer):
         del closure
         for spread, group in zip(self._spread.param_groups, self.param_groups, strict=True):
             spread["lr"] = group["lr"]
-        if self._due:
+        due, self._due = self._due, False
+        if due:
             self.engine.step()
 
-    def taken_norm(self) -> float:
-        """The norm of the last update's whole gradient before it was clipped; 0 if nothing was updated since."""
-        due, self._due = self._due, False
-        return float(self.engine.get_global_grad_norm() or 0.0) if due else 0.0
+    def norm(self) -> float:
+        """The norm of the whole gradient that is to be stepped along, not clipped yet; 0 without a backward pass.
+
+        Infinite where the gradient is no number. Called by all.
+        """
+        if not self._due:
+            return 0.0
+        made = self.engine.optimizer
+        groups = zip(made.averaged_gradients.values(), made.params_in_partition, strict=True)
+        norms = [float(made.get_grad_norm_direct(gradients, members)) for gradients, members in groups]
+        # It says -1 where the gradient is no number.
+        return math.hypot(*norms) if min(norms) >= 0.0 else math.inf
+
+    def drop(self) -> None:
+        """Forgets the gradient that is to be stepped along, as DeepSpeed does with one that overflows."""
+        self._due = False
+        made = self.engine.optimizer
+        made.zero_grad(set_to_none=True)
+        for group in made.averaged_gradients:
+            made.averaged_gradients[group] = made.all_grad_tensors[group] = None
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Nothing: DeepSpeed drops gradients as it steps."""

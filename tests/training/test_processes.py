@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_two_processes_train_as_one(case: tuple[str, Any, Any, Any]):
         torch.testing.assert_close(ours[key], value, rtol=1e-2 if short else 1e-4, atol=1e-2 if short else 1e-4)
     moved = any(not torch.equal(value, start[key].to(value.dtype)) for key, value in ours.items())
     assert moved == ("no rows" not in name and "no signal" not in name)
+
+
+@pytest.mark.parametrize("name", [name for name in together.CASES if "refused" in name or "no number" in name])
+def test_no_process_makes_an_update_that_something_is_wrong_with(trained: Path, name: str):
+    for rank in range(2):
+        found, _ = of(trained, name, rank)
+        metrics = [report["metrics"] for report in found["reports"]]
+        made, skipped = (sum(figures[key] for figures in metrics) for key in ("updates", "skipped_updates"))
+        assert made + skipped == len(found["updates"])
+        assert 0 < skipped < len(found["updates"])
+        if "no number" in name:
+            assert skipped == len(together.CASES[name]["spoilt"])
+        # What is reported, and written as JSON, is of the updates that were made.
+        assert all(math.isfinite(figures.get("grad_norm", 0.0)) for figures in metrics)
+        assert found["made"] == made
 
 
 def test_only_the_targets_gradients_are_exchanged_once_an_update(case: tuple[str, Any, Any, Any]):

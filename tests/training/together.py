@@ -30,10 +30,13 @@ from training.advantages import gigpo
 from training.arguments import GroupConfig
 from training.collect import Estimator
 from training.deepspeed_settings import STAGES
+from training.detectors import WatchConfig
 from training.loss import LossConfig
 from training.sharding import whole
 from training.trainer import GroupTrainer, IterationReport
 
+# Steps of this size soon go farther.
+NARROW = WatchConfig(kl=0.01, limit=0)
 CASES: dict[str, dict[str, Any]] = {
     "block": {"layer": "1"},
     "block with a reference": {"layer": "1", "loss": LossConfig(beta=0.1), "epochs": 2, "weight_decay": 0.1},
@@ -56,6 +59,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "sharded, no rows": {"layer": "1", "shard": True, "broken": True, "iterations": 1},
     "stopped": {"layer": "1", "iterations": 4, "stops": True},
+    "refused updates": {"layer": "1", "updates": 4, "watch": NARROW},
+    "a gradient that is no number": {"layer": "1", "spoilt": (1,)},
 }
 ZERO: dict[str, dict[str, Any]] = {
     "zero 1, block with a reference": {
@@ -71,6 +76,24 @@ ZERO: dict[str, dict[str, Any]] = {
     "zero 1, bfloat16": {"layer": "1", "zero": 1, "dtype": torch.bfloat16, "iterations": 1},
     "zero 1, one row an update": {"layer": "1", "zero": 1, "tasks": 1, "group_size": 2, "updates": 2, "iterations": 3},
     "zero 2, no rows": {"layer": "1", "zero": 2, "broken": True, "iterations": 1},
+    "zero 1, refused updates": {"layer": "1", "zero": 1, "updates": 4, "watch": NARROW},
+    "zero 2, refused updates": {
+        "layer": "boost:1",
+        "zero": 2,
+        "updates": 4,
+        "boosted_learning_rate": 2e-2,
+        "watch": NARROW,
+    },
+    "zero 1, bfloat16, refused updates": {
+        "layer": "1",
+        "zero": 1,
+        "dtype": torch.bfloat16,
+        "updates": 4,
+        "iterations": 1,
+        "watch": NARROW,
+    },
+    "zero 1, a gradient that is no number": {"layer": "1", "zero": 1, "spoilt": (1,)},
+    "zero 2, a gradient that is no number": {"layer": "1", "zero": 2, "spoilt": (0, 3)},
     "zero 1, no signal": {"layer": "1", "zero": 1, "iterations": 1, "one_in": 0, "invalid_penalty": 0.0},
 }
 if find_spec("deepspeed") is None:
@@ -79,7 +102,13 @@ CASES |= ZERO
 
 
 class Watched(GroupTrainer):
-    """Notes the rows of every update, and the bytes that each exchanged."""
+    """Notes the rows of every update, and the bytes that each exchanged.
+
+    Attributes:
+        spoilt: updates whose gradient is made no number.
+    """
+
+    spoilt: tuple[int, ...] = ()
 
     def __init__(self, *inputs: Any, **options: Any) -> None:
         self.updates: list[dict[str, Any]] = []
@@ -105,6 +134,9 @@ class Watched(GroupTrainer):
         if isinstance(wrapped, DistributedDataParallel) and not self.updates:
             wrapped.register_comm_hook(self, exchanged)
         return super().training_step(wrapped, *inputs, **options)
+
+    def propagate(self, loss: torch.Tensor) -> None:
+        super().propagate(loss * float("nan") if len(self.updates) - 1 in self.spoilt else loss)
 
 
 MESSAGES: list[int] = []
@@ -145,6 +177,7 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     case = dict(CASES[name])
     settings = {"iterations": 2, "tasks": 2, "group_size": 4, "updates": 2, "learning_rate": 1e-2, "weight_decay": 0.0}
     settings |= {"micro_batch_tokens": 60, "seed": 3, "use_cpu": True}
+    spoilt = case.pop("spoilt", ())
     dtype, stops, layer = case.pop("dtype", torch.float32), case.pop("stops", False), case.pop("layer")
     world = {"one_in": case.pop("one_in", 4), "broken": case.pop("broken", False)}
     estimator = Estimator(gigpo, gigpo.Config(), 10.0, case.pop("invalid_penalty", 0.1))
@@ -167,6 +200,7 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         policy=TransformersPolicy(policy, byte_tokenizer(), Sampling(1.0, 4)),
         on_iteration=ended,
     )
+    made.spoilt = spoilt
     made.train()
     summed = list(REDUCED)
     trained = {key: value.numel() * value.element_size() for key, value in made.trained.items()}
@@ -182,6 +216,7 @@ def run(name: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         ],
         "cost": [report.cost for report in reports],
         "updates": made.updates,
+        "made": made.master_optimizer.updates_made,
         "scattered": list(SCATTERED),
         "reduced": summed,
         "optimizer_bytes": made.master_optimizer.state_bytes(),
