@@ -97,15 +97,20 @@ def agreement(folders: Sequence[Path]) -> list[str]:
         if content is None:
             raise InputError(f"{path} has no {STUDY}: python -m evals.study folder={path}")
         with understood(path / STUDY, "a study"):
-            studies.append((path.name, _means(content)))
+            studies.append((path.name, int(content["blocks"]), _means(content)))
     lines = []
-    for (first, one), (second, other) in combinations(studies, 2):
-        found = rank_correlation(one, other)
-        if found is None:
+    for (first, deep, one), (second, shallow, other) in combinations(studies, 2):
+        found = rank_correlation(one, other) if deep == shallow else None
+        if deep != shallow:
+            lines.append(
+                f"{first} and {second} are of models of {deep} and {shallow} blocks, where blocks of one number lie at "
+                "other depths: ranks are not compared."
+            )
+        elif found is None:
             lines.append(f"{first} and {second} have fewer than three blocks in common: ranks are not compared.")
-            continue
-        rho, p, count = found
-        lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p:.2g}).")
+        else:
+            rho, p, count = found
+            lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p:.2g}).")
     return lines
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from evals.folder import writing
+from envs.files import writing
 from training.trackers import Arm
 
 PACKAGE = "tensorboardX"
