@@ -16,15 +16,15 @@ A head that is tied to the embedding is one tensor, under the embedding's name.
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import InputError, nearest, unknown
+from envs.files import read_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -185,19 +185,32 @@ def _count(layer: str, count: int, name: str, num_blocks: int) -> int:
     return count
 
 
+def block_success(study: Mapping[str, Any]) -> dict[int, float]:
+    """The mean success of each block over a study's seeds, on its first panel.
+
+    Args:
+        study: the content of `study.json`.
+
+    Raises:
+        LookupError, TypeError and the like: it is not one.
+    """
+    panel = next(iter(study["panels"]))
+    return {
+        int(name): sum(arm["success"][panel]) / len(arm["success"][panel])
+        for name, arm in study["arms"].items()
+        if name.isdecimal() and arm["success"].get(panel)
+    }
+
+
 def _ranked(layer: str, which: str, count: int, study: Path, num_blocks: int) -> tuple[int, ...]:
-    """The blocks with the highest or lowest mean success in a study, over its first panel."""
+    """The blocks with the highest or lowest mean success in a study."""
     try:
-        content = json.loads(study.read_text(encoding="utf-8"))
-        panel = next(iter(content["panels"]))
-        success = {
-            int(name): sum(arm["success"][panel]) / len(arm["success"][panel])
-            for name, arm in content["arms"].items()
-            if name.isdecimal() and arm["success"][panel]
-        }
-    except OSError as error:
-        raise InputError(f"layer={layer}: cannot read {study}: {error.strerror or error}.") from None
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError):
+        content = read_json(study, "study")
+    except InputError as error:
+        raise InputError(f"layer={layer}: {error}") from None
+    try:
+        success = block_success(content)
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
         raise InputError(f"layer={layer}: {study} is not a study.json of training.sweep.") from None
     outside = sorted(index for index in success if index >= num_blocks)
     if outside:

@@ -25,7 +25,6 @@ from evals.panels import Panel, draw
 if TYPE_CHECKING:
     from evals.scoring import Score
 
-_DASH = "\N{EN DASH}"
 PLAYERS = ("random", "oracle", "expert")
 
 
@@ -129,11 +128,11 @@ def measure(world: World, seed: int, advance: Callable[[], None]) -> dict[str, S
 
 
 def _cell(found: Score) -> str:
+    from evals.figures import ABSENT, range_of_percent
     from evals.findings import percent
 
-    low, high = found.interval
     broken = f"\n{found.errors} broken" if found.errors else ""
-    return f"{percent(found.success)}\n{100 * low:.1f}{_DASH}{100 * high:.1f}{broken}"
+    return f"{percent(found.success)}\n{range_of_percent(found.interval, ABSENT)}{broken}"
 
 
 if __name__ == "__main__":

@@ -243,7 +243,7 @@ def _table(pair: Pair) -> Table:
     from rich import box
     from rich.table import Table
 
-    from evals.comparison import written_p
+    from evals.figures import p_value
     from evals.findings import in_points, range_of_points
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption_justify="left")
@@ -264,7 +264,7 @@ def _table(pair: Pair) -> Table:
             str(found.worse),
             in_points(found.difference),
             range_of_points(found.interval),
-            written_p(found.p),
+            p_value(found.p),
         )
     return table
 

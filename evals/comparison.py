@@ -31,6 +31,7 @@ from scipy import special
 
 from envs.errors import InputError
 from evals.clusters import clustered_ends
+from evals.figures import p_value
 from evals.findings import SIGNIFICANCE, in_points, is_resolved, range_of_points
 from evals.statistics import Interval, paired
 
@@ -263,7 +264,7 @@ def verdict(a: str, b: str, found: Comparison) -> str:
     Returns:
         The sentence; it never calls two policies equal.
     """
-    size = f"95 % interval {range_of_points(found.interval)}, p {written_p(found.p)}"
+    size = f"95 % interval {range_of_points(found.interval)}, p {p_value(found.p)}"
     if not is_resolved({"interval": found.interval, "p": found.p}):
         return (
             f"Which is better was not resolved: the success of {a} minus that of {b} is "
@@ -271,11 +272,6 @@ def verdict(a: str, b: str, found: Comparison) -> str:
         )
     better, worse = (a, b) if found.difference > 0 else (b, a)
     return f"{better} did better than {worse}: {a} minus {b} is {in_points(found.difference)} points ({size})."
-
-
-def written_p(p: float) -> str:
-    """Writes a p with two digits, and none of the very small ones, whose digits depend on the last task."""
-    return f"{p:.2g}" if p >= 0.001 else "below 0.001"
 
 
 def sign_flip(gaps_N: NDArray[np.int64]) -> float:

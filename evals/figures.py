@@ -8,14 +8,14 @@ from typing import Any
 ABSENT = "\N{EN DASH}"
 
 
-def range_of_percent(interval: Sequence[float]) -> str:
+def range_of_percent(interval: Sequence[float], between: str = " to ") -> str:
     """An interval of shares in percent: "40.4 to 51.7"."""
     low, high = interval
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 
 def p_value(p: float) -> str:
-    """A p-value to two digits: "< 0.0001", "0.021", "0.34"."""
+    """A p to two digits, "0.021", "0.34"; a very small one, whose digits depend on the last task, as "< 0.0001"."""
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 

@@ -30,7 +30,7 @@ from envs.files import understood
 from envs.pool import Pool, PoolConfig, counts_of, place
 from envs.registry import env_class, environment_key
 from envs.types import TextEnv
-from evals import findings
+from evals import figures, findings
 from evals.panels import Panel, choose
 from evals.run import POLICY
 from evals.statistics import paired, quantile, wilson
@@ -245,11 +245,15 @@ def table(wins: Wins) -> Table:
     for column in ("", "success", "95 % interval", "minus base", "95 % interval", "p"):
         result.add_column(column, justify="left" if not column else "right")
     for name, won in wins.items():
-        low, high = wilson(int(won.sum()), len(won))
-        row = [name, f"{100 * won.mean():.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"]
+        interval = wilson(int(won.sum()), len(won))
+        row = [name, findings.percent(float(won.mean())), figures.range_of_percent(interval)]
         if name != BASE:
             pair = paired(won, wins[BASE])
-            row += [findings.in_points(pair.difference), findings.range_of_points(pair.interval), f"{pair.p:.2g}"]
+            row += [
+                findings.in_points(pair.difference),
+                findings.range_of_points(pair.interval),
+                figures.p_value(pair.p),
+            ]
         result.add_row(*row)
     return result
 

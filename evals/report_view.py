@@ -10,11 +10,11 @@ from evals import charts, figures, findings
 from evals.site.pages import picture
 from evals.statistics import wilson
 from evals.study_chart import chart
+from evals.viewer import ARMS
 
 if TYPE_CHECKING:
     from evals.report import Run
 
-ARMS = ("base", "layer", "full")
 PAIRS = {"layer_vs_base": "layer minus base", "full_vs_base": "full minus base", "layer_vs_full": "layer minus full"}
 
 

@@ -9,10 +9,9 @@ from rich.table import Table
 
 from agents.types import Episode
 from evals.comparison import deviation_of_one, power_line
+from evals.figures import ABSENT, range_of_percent
 from evals.findings import percent
 from evals.scoring import Score, mean_seconds, score, score_by_type, task_wins
-
-_DASH = "\N{EN DASH}"
 
 
 def overall(played: Mapping[float | None, Sequence[Episode]]) -> Table:
@@ -38,7 +37,7 @@ def overall(played: Mapping[float | None, Sequence[Episode]]) -> Table:
             _heading(temperature),
             _tasks(found),
             percent(found.success),
-            _interval(found),
+            range_of_percent(found.interval),
             f"{found.mean_turns:.1f}",
             percent(found.invalid_actions),
             str(found.context_stops),
@@ -64,7 +63,7 @@ def by_type(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     for kind in sorted({kind for found in scores.values() for kind in found}):
         # A task that broke at its reset has no kind, and it need not break at every temperature.
         found = [scores[temperature].get(kind) for temperature in scores]
-        cells = [_DASH if each is None else f"{percent(each.success)} ({_interval(each, _DASH)})" for each in found]
+        cells = [ABSENT if each is None else _with_interval(each) for each in found]
         table.add_row(kind or "unknown", next(_tasks(each) for each in found if each is not None), *cells)
     return table
 
@@ -85,7 +84,7 @@ def costs(played: Mapping[float | None, Sequence[Episode]]) -> Table:
     for temperature, episodes in played.items():
         found = score(episodes)
         tokens = found.mean_tokens
-        cells = [_DASH, _DASH] if tokens is None else [f"{tokens / found.mean_turns:.1f}", f"{tokens:,.1f}"]
+        cells = [ABSENT, ABSENT] if tokens is None else [f"{tokens / found.mean_turns:.1f}", f"{tokens:,.1f}"]
         table.add_row(_heading(temperature), *cells, f"{mean_seconds(episodes):.2f}")
     return table
 
@@ -120,6 +119,5 @@ def _tasks(found: Score) -> str:
     return str(found.tasks) if plays == 1 else f"{found.tasks} x {plays:g}"
 
 
-def _interval(found: Score, between: str = " to ") -> str:
-    low, high = found.interval
-    return f"{100 * low:.1f}{between}{100 * high:.1f}"
+def _with_interval(found: Score) -> str:
+    return f"{percent(found.success)} ({range_of_percent(found.interval, ABSENT)})"

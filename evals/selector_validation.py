@@ -116,12 +116,17 @@ def pooled(studies: Sequence[Mapping[str, Mapping[str, Any]]]) -> tuple[int, dic
     return total, dict(sorted(means.items(), key=lambda item: item[1]))
 
 
-def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, int] | None:
-    """Spearman's correlation between two studies' success by relative depth: rho, p and the number of blocks.
+def rank_correlation(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float, int] | None:
+    """Spearman's correlation between two studies' success, block by block: rho, p and the number of blocks.
 
-    Studies of equally many blocks are compared block by block; None for fewer than three common blocks.
+    Args:
+        first: success by block of one study.
+        second: of another one, whose model has as many blocks: else blocks of one number lie at other depths.
+
+    Returns:
+        None for fewer than three common blocks.
     """
-    common = sorted(set(first) & set(second), key=int)
+    common = sorted(set(first) & set(second))
     if len(common) < 3:
         return None
     found = _spearman([first[name] for name in common], [second[name] for name in common])

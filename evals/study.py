@@ -14,10 +14,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from agents.targets import block_success
 from envs.command import run_command
 from envs.config_schema import key, listed
 from envs.errors import InputError
 from envs.files import understood
+from evals.figures import p_value
 from evals.findings import in_points
 from evals.folder import Folder
 from evals.selector_validation import pooled, rank_correlation, validate
@@ -97,15 +99,20 @@ def agreement(folders: Sequence[Path]) -> list[str]:
         if content is None:
             raise InputError(f"{path} has no {STUDY}: python -m evals.study folder={path}")
         with understood(path / STUDY, "a study"):
-            studies.append((path.name, _means(content)))
+            studies.append((path.name, int(content["blocks"]), block_success(content)))
     lines = []
-    for (first, one), (second, other) in combinations(studies, 2):
-        found = rank_correlation(one, other)
-        if found is None:
+    for (first, deep, one), (second, shallow, other) in combinations(studies, 2):
+        found = rank_correlation(one, other) if deep == shallow else None
+        if deep != shallow:
+            lines.append(
+                f"{first} and {second} are of models of {deep} and {shallow} blocks, where blocks of one number lie at "
+                "other depths: ranks are not compared."
+            )
+        elif found is None:
             lines.append(f"{first} and {second} have fewer than three blocks in common: ranks are not compared.")
-            continue
-        rho, p, count = found
-        lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p:.2g}).")
+        else:
+            rho, p, count = found
+            lines.append(f"Ranks of {count} blocks in {first} and {second}: Spearman {rho:+.2f} (p {p_value(p)}).")
     return lines
 
 
@@ -119,16 +126,6 @@ def selectors_over(folders: Sequence[Path]) -> list[str]:
         cells, regrets = pooled(judged)
     told = ", ".join(f"{name} {in_points(regret)}" for name, regret in regrets.items())
     return [f"Points given up against the best block, over {cells} cells of {len(judged)} studies: {told}."]
-
-
-def _means(content: Mapping[str, Any]) -> dict[str, float]:
-    """Mean success of each block on the first panel."""
-    panel = next(iter(content["panels"]))
-    return {
-        name: sum(arm["success"][panel]) / len(arm["success"][panel])
-        for name, arm in content["arms"].items()
-        if name.isdecimal() and arm["success"].get(panel)
-    }
 
 
 if __name__ == "__main__":

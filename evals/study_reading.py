@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals import findings
+from evals import figures, findings
 from evals.studies import BASE, FULL
 
 
@@ -52,8 +52,7 @@ def _panel(study: Mapping[str, Any], panel: str) -> list[str]:
 
 
 def _range(arm: Mapping[str, Any], panel: str) -> str:
-    low, high = arm["interval"][panel]
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return figures.range_of_percent(arm["interval"][panel])
 
 
 def _seeds(arm: Mapping[str, Any], panel: str) -> str:

@@ -1,6 +1,7 @@
 """Scoring what is handed in with `python -m evals.run` itself, and reading what it left in its folder.
 
-This is the only file that knows how an evaluation is run and what its folder looks like.
+A job is checked before anything slow is imported, and marked by a hash of all that tells it from others, so that a
+stopped one goes on in the folder of its mark.
 """
 
 from __future__ import annotations

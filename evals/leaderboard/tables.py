@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evals.figures import range_of_percent
 from evals.leaderboard.entries import Entry, conditions, seeds
 from evals.leaderboard.ranking import Ranked, table_key
 
@@ -141,8 +142,7 @@ def _name(row: Row) -> str:
 
 def _success(row: Row) -> str:
     score = row.ranked.entry["score"]
-    low, high = score["interval"]
-    return f"{100 * score['success']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * score['success']:.1f} ({range_of_percent(score['interval'])})"
 
 
 def _decoding(row: Row) -> str:

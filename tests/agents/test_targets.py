@@ -111,14 +111,24 @@ def test_best_and_worst_blocks_of_a_study(tmp_path: Path):
         parse(f"best:5@{file}", 8)
     with pytest.raises(InputError, match="has a block 3, but this model has 3 blocks"):
         parse(f"best:1@{file}", 3)
-    with pytest.raises(InputError, match=r"cannot read .*nowhere\.json: No such file"):
+    with pytest.raises(InputError, match=r"layer=best:1@.*: cannot read .*nowhere\.json': No such file"):
         parse(f"best:1@{tmp_path / 'nowhere.json'}", 4)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"panels": {}}', '{"panels": {"p": {}}, "arms": {"1": {}}}'])
-def test_what_is_no_study_is_refused(tmp_path: Path, content: str):
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("", "is not valid JSON"),
+        ('{"panels": {"p": {}}, "arms": {"1": {"success": {"p": [NaN]}}}}', "is not valid JSON"),
+        ("[]", r"is not a study\.json"),
+        ("{}", r"is not a study\.json"),
+        ('{"panels": {}}', r"is not a study\.json"),
+        ('{"panels": {"p": {}}, "arms": {"1": {}}}', r"is not a study\.json"),
+    ],
+)
+def test_what_is_no_study_is_refused(tmp_path: Path, content: str, line: str):
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(InputError, match=r"is not a study\.json"):
+    with pytest.raises(InputError, match=f"^layer=best:1@.*{line}"):
         parse(f"best:1@{tmp_path / 'study.json'}", 4)
 
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(made: Path, tmp_path: Pa
         ("episodes.jsonl", '"temperature"', '"heat"', "is not an evaluation as Keystone writes it"),
         ("episodes.jsonl", '"temperature": null', '"temperature": "warm"', "is not an evaluation as Keystone writes"),
         ("episodes.jsonl", None, "", "not every one of its 40 tasks has an episode of each of 1 seeds"),
-        ("episodes.jsonl", '"task": "', '"task": "x', "are of other tasks, though their panels are one"),
+        ("episodes.jsonl", '"task": "', '"task": "x', "are of other tasks, though their panels have one hash"),
     ],
 )
 def test_a_broken_evaluation_is_refused_in_one_line(

@@ -164,7 +164,7 @@ def test_words_claim_no_more_than_interval_and_test():
     unclear = compare([1, 0, 1, 0] * 5, [0, 0, 1, 1] * 5)
     said = verdict("x", "y", unclear)
     assert said.startswith("Which is better was not resolved: the success of x minus that of y is +0.0 points")
-    assert "p 1)" in said
+    assert "p 1.00)" in said
     # An interval beside zero is not enough where the exact test does not agree.
     torn = unclear._replace(interval=type(unclear.interval)(0.01, 0.2), p=0.06, difference=0.1)
     assert "not resolved" in verdict("x", "y", torn)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from envs.errors import InputError
 from evals import study
+from evals.folder import Folder
 from evals.selector_validation import block_regrets, pooled, rank_correlation, validate
 from evals.statistics import MINIMUM_GAIN, fieller
 from evals.statistics import contribution as of_one_seed
@@ -198,10 +199,25 @@ def test_selectors_are_pooled_over_the_cells_of_several_studies():
 
 
 def test_ranks_are_compared_block_by_block():
-    assert rank_correlation({"0": 1, "1": 2, "2": 3}, {"0": 10, "1": 20, "2": 30, "9": 0}) == pytest.approx(
-        (1.0, 0.0, 3)
-    )
-    assert rank_correlation({"0": 1, "1": 2}, {"0": 1, "1": 2}) is None
+    assert rank_correlation({0: 1, 1: 2, 2: 3}, {0: 10, 1: 20, 2: 30, 9: 0}) == pytest.approx((1.0, 0.0, 3))
+    assert rank_correlation({0: 1, 1: 2}, {0: 1, 1: 2}) is None
+
+
+def test_ranks_of_models_of_other_depths_are_not_compared(tmp_path: Path):
+    blocks = {str(index): 0.1 * index for index in range(8)}
+    for name, count in (("shallow", 8), ("deep", 28)):
+        content = {
+            "blocks": count,
+            "panels": {PANEL: {}},
+            "arms": {name: {"success": {PANEL: [mean]}} for name, mean in blocks.items()},
+        }
+        Folder(tmp_path).write_json(f"{name}.json", content)
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.json").rename(tmp_path / name / "study.json")
+    (line,) = study.agreement([tmp_path / "shallow", tmp_path / "deep"])
+    assert line.startswith("shallow and deep are of models of 8 and 28 blocks")
+    (line,) = study.agreement([tmp_path / "shallow", tmp_path / "shallow"])
+    assert line == "Ranks of 8 blocks in shallow and shallow: Spearman +1.00 (p < 0.0001)."
 
 
 def test_cells_of_different_tasks_are_not_paired():
