@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import understood
 from evals.folder import Folder
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Evaluated(NamedTuple):
 
     name: str
     facts: Mapping[str, Any]
-    wins: Mapping[Temperature, Mapping[str, int]]
-    kinds: Mapping[str, str]
+    wins: dict[Temperature, dict[str, int]]
+    kinds: dict[str, str]
 
     @property
     def seeds(self) -> list[int]:
@@ -81,7 +82,8 @@ def main(config: CompareConfig) -> int:
     if a.name == b.name:
         a, b = a._replace(name=f"a ({a.name})"), b._replace(name=f"b ({b.name})")
     check(a, b)
-    pairs = compared(a, b)
+    with understood(f"a={config.a} or b={config.b}", "an evaluation"):
+        pairs = compared(a, b)
     _show(a, b, pairs)
     if config.out:
         _write(Path(config.out), a, b, pairs)
@@ -104,16 +106,47 @@ def read(folder: str, given_by: str) -> Evaluated:
     facts = files.read_json(_SCORE)
     if facts is None or not (files / _EPISODES).is_file():
         raise InputError(f"{given_by}={folder} is no folder of evals.run: it has no {_SCORE} and {_EPISODES}.")
-    if not facts.get("finished"):
-        raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
-    wins: dict[Temperature, dict[str, int]] = defaultdict(dict)
-    kinds: dict[str, str] = {}
-    for row in files.rows(_EPISODES):
-        of = wins[row["temperature"]]
-        of[row["task"]] = of.get(row["task"], 0) + row["won"]
-        kinds[row["task"]] = row["task_type"]
-    delta = " with delta" if facts.get("delta_sha256") else ""
-    return Evaluated(f"{facts.get('model', facts['policy'])}{delta}", facts, wins, kinds)
+    with understood(files / _SCORE, "an evaluation's score"):
+        if not facts.get("finished"):
+            raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
+        delta = " with delta" if facts.get("delta_sha256") else ""
+        found = Evaluated(f"{facts.get('model', facts['policy'])}{delta}", facts, {}, {})
+        _check_facts(found)
+    with understood(files / _EPISODES, "a file of episodes"):
+        for row in files.rows(_EPISODES):
+            _add(found, row)
+    return found
+
+
+def _check_facts(found: Evaluated) -> None:
+    """Makes sure that what is shown of an evaluation is there.
+
+    Raises:
+        LookupError: a fact is missing.
+        TypeError: one is of another kind.
+    """
+    panel = found.facts["panel"]
+    texts = (panel["name"], panel["sha256"], panel.get("content_sha256", ""))
+    if not (all(isinstance(text, str) for text in texts) and type(panel["tasks"]) is int):
+        raise TypeError("its panel is none")
+    if not (found.seeds and isinstance(found.facts["options"], Mapping)):
+        raise TypeError("its seeds or options are none")
+
+
+def _add(found: Evaluated, row: Mapping[str, Any]) -> None:
+    """Counts an episode.
+
+    Raises:
+        LookupError, TypeError: it is none.
+    """
+    temperature, task, kind, won = (row[name] for name in ("temperature", "task", "task_type", "won"))
+    if not (isinstance(temperature, float | int | None) and isinstance(won, bool)):
+        raise TypeError("an episode's temperature or outcome is none")
+    if not (isinstance(task, str) and isinstance(kind, str)):
+        raise TypeError("an episode's task is none")
+    of = found.wins.setdefault(temperature, {})
+    of[task] = of.get(task, 0) + won
+    found.kinds[task] = kind
 
 
 def check(a: Evaluated, b: Evaluated) -> None:

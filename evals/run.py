@@ -12,6 +12,7 @@ played, and said. The tasks themselves, and the environment's options that choos
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -194,7 +195,7 @@ def _check_model(config: EvalConfig, env: TextEnv) -> str:
 
 
 def _deltas(config: EvalConfig) -> list[Path]:
-    if not config.delta or Path(config.delta).is_file():  # a folder's name may have commas
+    if not config.delta or os.path.isfile(config.delta):  # a folder's name may have commas
         return [Path(config.delta)] if config.delta else []
     parts = [part.strip() for part in config.delta.split(",")]
     if not all(parts):
