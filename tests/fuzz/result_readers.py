@@ -174,9 +174,8 @@ def _write_cases(folder: Path) -> None:
 
 def _read_cases(folder: Path) -> None:
     cases = planted._kept(_planted(0), folder / "cases.json")
-    assert all(
-        case["selector"] in ("prior", *{case["selector"]}) and {(case["seed"], case["damaged"])} for case in cases
-    )
+    # What says which cases are done.
+    assert len({(case["seed"], case["damaged"], case["selector"]) for case in cases}) <= len(cases)
     planted.table(cases)
 
 
