@@ -91,7 +91,7 @@ class EvalConfig:
     )
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
     panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
-    tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1)
+    tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1, maximum=1_000_000)
     temperatures: tuple[float, ...] | None = key(
         None,
         "sampling temperatures of a model, such as [0,0.4,1]; 0 is greedy; null takes the panel's, or [0,1] where it"

@@ -83,6 +83,7 @@ def refused(tmp_path: Path):
         ("run to add", "summary.json", '"peak_bytes": 1610612736', f'"peak_bytes": 1{"0" * 400}', "is not a whole run"),
         ("evaluation to add", "score.json", '"scores": [', '"scores": [1, ', "is not a score"),
         ("evaluation to add", "score.json", '"name": "seed 0"', '"name": []', "is not a score"),
+        ("evaluation to add", "config.yaml", "tasks: 2", f"tasks: {2**63}", "of at most 1,000,000, got"),
         ("evaluation to add", "config.yaml", "name: random", f"name: {'x' * 5000}", "unknown policy"),
         ("episodes to view", "run/episodes.jsonl", '"arm": "layer"', '"arm": {}', "its arm or temperature is none"),
         ("episodes to view", "evaluation/episodes.jsonl", '"temperature": 0.4', '"temperature": []', "is no episode"),
