@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agents import tensor_header
 from envs.errors import InputError, shortened
 from envs.files import parse_json, writing
 
@@ -103,12 +105,12 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: no such file, or a folder; names the delta in it, if it is a run's.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = path / "delta.safetensors"
         meant = f"the run's delta is delta={inside}" if inside.is_file() else "a delta is one file"
         raise InputError(f"delta={path} is a folder; {meant}.")
-    if not path.is_file():
-        raise InputError(f"delta={path}: no such file.")
+    if not os.path.isfile(path):
+        raise InputError(f"delta={shortened(str(path), 500)}: no such file.")
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
@@ -122,22 +124,27 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], Card]:
     check_file(path)
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"delta={path}: not a readable delta file ({shortened(str(error), 300)}).") from error
-    if FORMAT not in metadata:
-        raise InputError(f"delta={path}: a safetensors file, but not a {FORMAT} file.")
-    card = _card(path, metadata[FORMAT])
+    card = read_card(path)
     if fingerprint(tensors) != card.tensors_sha256:
         raise InputError(f"delta={path}: its tensors do not match its checksum; the file was altered.")
     return tensors, card
 
 
-def _card(path: Path, text: str) -> Card:
-    """Reads a delta's card."""
+def read_card(path: Path) -> Card:
+    """Reads what a delta file says about itself, from its header alone.
+
+    Raises:
+        InputError: no such file, a folder, or no delta.
+    """
+    check_file(path)
+    metadata = tensor_header.read(path).metadata
+    if FORMAT not in metadata:
+        raise InputError(f"delta={path}: a safetensors file, but not a {FORMAT} file.")
     try:
-        card = Card(**parse_json(text, "its card"))
+        card = Card(**parse_json(metadata[FORMAT], "its card"))
         if not all(isinstance(value, str) for value in (card.base_sha256, card.tensors_sha256, card.target)):
             raise TypeError("its card holds something else than texts")
         if not isinstance(card.details, dict):

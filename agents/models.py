@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.config_schema import key
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.files import read_json
 from envs.installation import REPOSITORY
 
@@ -47,7 +47,7 @@ class ModelConfig:
 
 def is_path(name: str) -> bool:
     """Whether a name that is no preset can be a model: a folder or a hub id."""
-    return "/" in name or (name != "" and Path(name).is_dir())
+    return "/" in name or (name != "" and os.path.isdir(name))
 
 
 def locate_model(path: str, given_by: str = "model") -> str:
@@ -60,8 +60,9 @@ def locate_model(path: str, given_by: str = "model") -> str:
     Raises:
         InputError: a folder without weights, or no such folder.
     """
-    for folder in (Path(path).expanduser(), REPOSITORY / path):
-        if folder.is_dir():
+    # Unlike pathlib's, these functions take a name that no file can have for one that is not there.
+    for folder in (Path(os.path.expanduser(path)), REPOSITORY / path):
+        if os.path.isdir(folder):
             missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
             if missing:
                 raise InputError(f"{given_by}={path}: the folder has no {missing[0]}; a model folder is needed.")
@@ -69,7 +70,10 @@ def locate_model(path: str, given_by: str = "model") -> str:
                 raise InputError(f"{given_by}={path}: the folder has no weights (*.safetensors).")
             return str(folder)
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise InputError(f"{given_by}={path}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B.")
+        given = shortened(path, 500)
+        raise InputError(
+            f"{given_by}={given}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B."
+        )
     return path
 
 
@@ -84,7 +88,7 @@ def announce_download(path: str) -> None:
     Raises:
         InputError: the model is neither here nor can the hub be asked.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return
     import httpx
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache

@@ -51,8 +51,8 @@ class Evaluated(NamedTuple):
 
     name: str
     facts: Mapping[str, Any]
-    wins: Mapping[Temperature, Mapping[str, int]]
-    kinds: Mapping[str, str]
+    wins: dict[Temperature, dict[str, int]]
+    kinds: dict[str, str]
 
     @property
     def seeds(self) -> list[int]:
@@ -82,7 +82,8 @@ def main(config: CompareConfig) -> int:
     if a.name == b.name:
         a, b = a._replace(name=f"a ({a.name})"), b._replace(name=f"b ({b.name})")
     check(a, b)
-    pairs = compared(a, b)
+    with understood(f"a={config.a} or b={config.b}", "an evaluation"):
+        pairs = compared(a, b)
     _show(a, b, pairs)
     if config.out:
         _write(Path(config.out), a, b, pairs)
@@ -105,37 +106,52 @@ def read(folder: str, given_by: str) -> Evaluated:
     facts = files.read_json(_SCORE)
     if facts is None or not (files / _EPISODES).is_file():
         raise InputError(f"{given_by}={folder} is no folder of evals.run: it has no {_SCORE} and {_EPISODES}.")
-    with understood(files.path, "an evaluation"):
+    with understood(files / _SCORE, "an evaluation's score"):
         if not facts.get("finished"):
             raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
-        return _evaluated(facts, list(files.rows(_EPISODES)))
+        delta = " with delta" if facts.get("delta_sha256") else ""
+        found = Evaluated(f"{facts.get('model') or facts['policy']}{delta}", facts, {}, {})
+        _check_facts(found)
+    with understood(files / _EPISODES, "a file of episodes"):
+        plays = Counter(_add(found, row) for row in files.rows(_EPISODES))
+        tasks, seeds = facts["panel"]["tasks"], len(found.seeds)
+        if set(plays.values()) != {seeds} or any(len(of) != tasks for of in found.wins.values()):
+            raise ValueError(f"not every one of its {tasks} tasks has an episode of each of {seeds} seeds")
+    return found
 
 
-def _evaluated(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Evaluated:
-    """Puts an evaluation together.
-
-    Args:
-        facts: the content of `score.json`.
-        rows: those of `episodes.jsonl`.
+def _check_facts(found: Evaluated) -> None:
+    """Makes sure that what is shown of an evaluation is there.
 
     Raises:
-        ValueError: a task was not played once with each seed.
+        LookupError: a fact is missing.
+        TypeError: one is of another kind.
     """
-    wins: dict[Temperature, dict[str, int]] = defaultdict(dict)
-    plays: Counter[tuple[Temperature, str]] = Counter()
-    kinds: dict[str, str] = {}
-    for row in rows:
-        temperature, task = None if row["temperature"] is None else float(row["temperature"]), row["task"]
-        wins[temperature][task] = wins[temperature].get(task, 0) + bool(row["won"])
-        plays[temperature, task] += 1
-        kinds[task] = kinds.get(task) or str(row["task_type"])
-    panel, delta = facts["panel"], " with delta" if facts.get("delta_sha256") else ""
-    shown = {"options": dict(facts["options"]), "panel": {**panel, "name": panel["name"], "sha256": panel["sha256"]}}
-    found = Evaluated(f"{facts.get('model') or facts['policy']}{delta}", {**facts, **shown}, wins, kinds)
-    seeds = len(found.seeds)
-    if set(plays.values()) != {seeds} or any(len(of) != panel["tasks"] for of in wins.values()):
-        raise ValueError(f"not every one of its {panel['tasks']} tasks has an episode of each of {seeds} seeds")
-    return found
+    panel = found.facts["panel"]
+    texts = (panel["name"], panel["sha256"], panel.get("content_sha256", ""))
+    if not (all(isinstance(text, str) for text in texts) and type(panel["tasks"]) is int):
+        raise TypeError("its panel is none")
+    if not (found.seeds and isinstance(found.facts["options"], Mapping)):
+        raise TypeError("its seeds or options are none")
+
+
+def _add(found: Evaluated, row: Mapping[str, Any]) -> tuple[Temperature, str]:
+    """Counts an episode; returns at what temperature it played which task.
+
+    Raises:
+        LookupError, TypeError: it is none.
+    """
+    temperature, task, kind, won = (row[name] for name in ("temperature", "task", "task_type", "won"))
+    if not (isinstance(temperature, float | int | None) and isinstance(won, bool)):
+        raise TypeError("an episode's temperature or outcome is none")
+    if not (isinstance(task, str) and isinstance(kind, str)):
+        raise TypeError("an episode's task is none")
+    temperature = None if temperature is None else float(temperature)
+    of = found.wins.setdefault(temperature, {})
+    of[task] = of.get(task, 0) + won
+    # One that broke before it began says nothing of its kind.
+    found.kinds[task] = found.kinds.get(task) or kind
+    return temperature, task
 
 
 def check(a: Evaluated, b: Evaluated) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envs.cache import cache_folder, write_aside
 from envs.errors import InputError
+from envs.files import read_json, understood
 
 
 def record_of(panel: str) -> Path:
@@ -37,9 +38,10 @@ def hold(panel: str, sha256: str, content_sha256: str) -> str:
         where = f"recorded at this first use in {file}" if file.is_file() else f"{file} cannot be written"
         return f"panel={panel}: hash not yet pinned; {where}."
     try:
-        first = json.loads(file.read_text(encoding="utf-8"))
-        known = {name: str(first[name]) for name in here}
-    except (OSError, ValueError, KeyError, TypeError):
+        with understood(file, "the record of a panel"):
+            first = read_json(file)
+            known = {name: str(first[name]) for name in here}
+    except InputError:
         raise InputError(f"panel={panel}: the record of its hashes {file} cannot be read. Delete it.") from None
     for name, what in (("sha256", "tasks"), ("content_sha256", "contents of tasks")):
         if known[name] != here[name]:

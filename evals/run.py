@@ -12,6 +12,7 @@ played, and said. The tasks themselves, and the environment's options that choos
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -90,7 +91,7 @@ class EvalConfig:
     )
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
     panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
-    tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1)
+    tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1, maximum=1_000_000)
     temperatures: tuple[float, ...] | None = key(
         None,
         "sampling temperatures of a model, such as [0,0.4,1]; 0 is greedy; null takes the panel's, or [0,1] where it"
@@ -194,7 +195,7 @@ def _check_model(config: EvalConfig, env: TextEnv) -> str:
 
 
 def _deltas(config: EvalConfig) -> list[Path]:
-    if not config.delta or Path(config.delta).is_file():  # a folder's name may have commas
+    if not config.delta or os.path.isfile(config.delta):  # a folder's name may have commas
         return [Path(config.delta)] if config.delta else []
     parts = [part.strip() for part in config.delta.split(",")]
     if not all(parts):

@@ -62,11 +62,18 @@ def build(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def sources(folder: Path, *, alone: bool) -> list[Source]:
-    """The arms of a run, or the policy of an evaluation at each of its temperatures."""
+    """The arms of a run, or the policy of an evaluation at each of its temperatures.
+
+    Raises:
+        InputError: a row is broken, or is no episode.
+    """
     rows: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
-    for row in read_rows(folder / EPISODES):
+    for number, row in enumerate(read_rows(folder / EPISODES), 1):
         arm = row.get("arm")
-        rows.setdefault((arm, None if arm is not None else row.get("temperature")), []).append(row)
+        temperature = None if arm is not None else row.get("temperature")
+        if not (isinstance(arm, str | None) and isinstance(temperature, float | int | None)):
+            raise InputError(f"{folder / EPISODES}, row {number}, is no episode: its arm or temperature is none.")
+        rows.setdefault((arm, temperature), []).append(row)
     name = folder.resolve().name
     several = len(rows) > 1
     return [

@@ -102,8 +102,8 @@ def _worth(history: list[Any]) -> float:
 def _worth_of(file: Path) -> float:
     try:
         with safe_open(str(file), framework="pt") as content:
-            return float(json.loads((content.metadata() or {})["counters"])["worth"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            return float(parse_json((content.metadata() or {})["counters"], "its counters")["worth"])
+    except (OSError, SafetensorError, LookupError, OverflowError, TypeError, ValueError):
         return -1.0
 
 

@@ -132,7 +132,7 @@ class RunConfig:
     )
     device: Literal["auto", "cpu", "cuda"] = key("auto", "where the model runs; auto takes a GPU if there is one")
     panel: str = key("", "a fixed panel of evaluation tasks; by default one is drawn from the seed", presets="panel")
-    panel_tasks: int = key(300, "size of the drawn panel", unit="tasks", minimum=1)
+    panel_tasks: int = key(300, "size of the drawn panel", unit="tasks", minimum=1, maximum=1_000_000)
     tuning_tasks: int = key(
         128, "tasks for choosing each arm's temperature, apart from the panel", unit="tasks", minimum=1
     )

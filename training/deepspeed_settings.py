@@ -13,7 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, MissingExtraError, unknown
+from envs import presets
+from envs.errors import InputError, MissingExtraError, shortened, unknown
+from envs.files import read_json
 from training.processes import asked_for
 
 INSTALL_DEEPSPEED = "pip install 'keystone-rl[deepspeed]'"
@@ -87,27 +89,27 @@ def checked(given: Mapping[str, Any], max_grad_norm: float) -> Settings:
         "zero_optimization" with its stage, "bf16" if it was switched on or off, and what is passed on as it is.
 
     Raises:
-        InputError: it contradicts the trainer, or DeepSpeed is not installed.
+        InputError: it contradicts the trainer, is none, or DeepSpeed is not installed.
     """
     for key in given:
         if key not in _KEYS:
             raise unknown("key of a DeepSpeed configuration", key, _KEYS)
     for key, why in _OURS.items():
         if (section := given.get(key)) and _switch(section, key) is not False:
-            raise InputError(f"DeepSpeed's {key}={json.dumps(section)}: {why}; leave it out.")
+            raise InputError(f"DeepSpeed's {key}={shortened(json.dumps(section))}: {why}; leave it out.")
     fixed = {"gradient_accumulation_steps": 1, "train_micro_batch_size_per_gpu": 1, "gradient_clipping": max_grad_norm}
     for key, wanted in fixed.items():
         if given.get(key, "auto") not in ("auto", wanted):
             raise InputError(
-                f"DeepSpeed's {key}={given[key]}: the trainer forms its own micro-batches (micro_batch_tokens) and "
-                f"clips at max_grad_norm={max_grad_norm:g}; write {wanted:g} or leave it out."
+                f"DeepSpeed's {key}={shortened(str(given[key]))}: the trainer forms its own micro-batches "
+                f"(micro_batch_tokens) and clips at max_grad_norm={max_grad_norm:g}; write {wanted:g} or leave it out."
             )
     if find_spec("deepspeed") is None:
         raise MissingExtraError(f"DeepSpeed is not installed: {INSTALL_DEEPSPEED}.")
     found = {key: given[key] for key in _PASSED if given.get(key, "auto") != "auto"}
     if (short := _switch(given.get("bf16", {}), "bf16")) is not None:
         found["bf16"] = {"enabled": short}
-    return found | {"zero_optimization": _zero(given.get("zero_optimization", {}))}
+    return found | {"zero_optimization": _zero(_section(given, "zero_optimization"))}
 
 
 def _zero(given: Mapping[str, Any]) -> Settings:
@@ -117,18 +119,30 @@ def _zero(given: Mapping[str, Any]) -> Settings:
         InputError: there is no such stage, or something is to be offloaded.
     """
     stage = given.get("stage", "auto")
-    if stage not in STAGES:
+    if type(stage) is not int or stage not in STAGES:
         raise InputError(
-            f"ZeRO stage {stage}: GroupTrainer has stages 1 and 2. To spread frozen weights too, as stage 3 does, use "
-            "FSDP2: shard=True, or accelerate launch --use_fsdp."
+            f"ZeRO stage {shortened(str(stage))}: GroupTrainer has stages 1 and 2. To spread frozen weights too, as "
+            "stage 3 does, use FSDP2: shard=True, or accelerate launch --use_fsdp."
         )
     for name in _OFFLOADED:
-        if given.get(name, {}).get("device", "none") != "none":
+        if _section(given, name).get("device", "none") != "none":
             raise InputError(f"DeepSpeed's {name}: nothing is offloaded; one layer's moments are small. Leave it out.")
     for key in given:
         if key not in ("stage", *_OFFLOADED, *_ZERO_PASSED) and not key.startswith("stage3_"):
             raise unknown("key of zero_optimization", key, ("stage", *_ZERO_PASSED))
     return {"stage": stage} | {key: given[key] for key in _ZERO_PASSED if given.get(key, "auto") != "auto"}
+
+
+def _section(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A part of a configuration; empty if it is not there.
+
+    Raises:
+        InputError: it is no mapping.
+    """
+    section = given.get(key, {})
+    if not isinstance(section, Mapping):
+        raise InputError(f"DeepSpeed's {key} must be a mapping, got {shortened(repr(section))}.")
+    return section
 
 
 def _switch(section: Any, key: str) -> bool | None:  # noqa: ANN401
@@ -142,10 +156,7 @@ def _switch(section: Any, key: str) -> bool | None:  # noqa: ANN401
 
 
 def _read(path: str) -> Settings:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"the DeepSpeed configuration {path} cannot be read: {error}.") from error
+    content = read_json(Path(path), "DeepSpeed configuration", presets.MOST_BYTES)
     if not isinstance(content, dict):
         raise InputError(f"the DeepSpeed configuration {path} is no JSON object.")
     return content

@@ -23,6 +23,8 @@ from rich.table import Table
 from envs.command import run_command
 from envs.config_schema import key, listed
 from envs.errors import InputError, unknown
+from envs.files import read_json, understood
+from evals.folder import Folder
 from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
@@ -61,8 +63,8 @@ def main(config: PlantedConfig) -> int:
             raise unknown("selector", name, selectors.names())
     seeds, depths = read_seeds(config.seeds), read_seeds(config.depths, "depths")
     out = Path(config.out) if config.out else None
-    make_start(config)
     cases = _kept(config, out)
+    make_start(config)
     for seed in seeds:
         _compute(replace(config, seed=seed, out=""), depths, names, cases, out)
     wanted = [
@@ -78,14 +80,27 @@ def _kept(config: PlantedConfig, out: Path | None) -> list[dict[str, Any]]:
     """The cases that are there already.
 
     Raises:
-        InputError: they were computed with other settings.
+        InputError: they were computed with other settings, or the file holds something else.
     """
     if out is None or not out.is_file():
         return []
-    cases: list[dict[str, Any]] = json.loads(out.read_text(encoding="utf-8"))
-    if any(case["settings"] != _settings(config) for case in cases):
-        raise InputError(f"out={out} holds cases with other settings. Choose another file.")
+    with understood(f"out={out}", "a file of cases"):
+        cases: list[dict[str, Any]] = [_checked(case) for case in read_json(out, "file of cases")]
+        if any(case["settings"] != _settings(config) for case in cases):
+            raise InputError(f"out={out} holds cases with other settings. Choose another file.")
+        table(cases)
     return cases
+
+
+def _checked(case: dict[str, Any]) -> dict[str, Any]:
+    """Makes sure that what tells a case from others is what `_case` writes.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not (type(case["seed"]) is int and type(case["damaged"]) is int and isinstance(case["selector"], str)):
+        raise TypeError("a case has no seed, block or selector")
+    return case
 
 
 def _settings(config: PlantedConfig) -> str:
@@ -129,7 +144,7 @@ def _compute(
                     print(_line(cases[-1]), flush=True)
                     if out is not None:
                         out.parent.mkdir(parents=True, exist_ok=True)
-                        out.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
+                        Folder(out.parent).write_text(out.name, json.dumps(cases, indent=1) + "\n")
             deltas.revert(run.model, base)
 
 

@@ -13,7 +13,6 @@ Every state of the folder is a study: seeds are the outer loop, and base, everyt
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import sys
 import time
@@ -29,7 +28,7 @@ from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import listed
 from envs.errors import InputError
-from envs.files import understood
+from envs.files import read_json, understood
 from evals import study
 from evals.folder import Folder
 from evals.reserve import ReserveConfig
@@ -85,9 +84,11 @@ def keep_start(config: SweepConfig, out: Path) -> None:
         aside = out / f"{START}.part"
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(start_folder(config.env), aside)
-        how = Folder(aside).read_json(MADE) or {}
-        # The study travels; where the policy was made is nobody's business.
-        Folder(aside).write_json(MADE, how | {"settings": {**how.get("settings", {}), "out": ""}})
+        with understood(aside / MADE, "the record of a starting policy"):
+            how = Folder(aside).read_json(MADE) or {}
+            # The study travels; where the policy was made is nobody's business.
+            told = how | {"settings": {**how.get("settings", {}), "out": ""}}
+        Folder(aside).write_json(MADE, told)
         aside.rename(out / START)
 
 
@@ -248,7 +249,7 @@ def open_folder(config: SweepConfig, out: Path) -> None:
 
 def _facts(config: SweepConfig) -> dict[str, Any]:
     """What a study says about itself."""
-    settings = json.loads((Path(locate(config.model.path, config.env)) / "config.json").read_text(encoding="utf-8"))
+    settings = read_json(Path(locate(config.model.path, config.env)) / "config.json")
     return {
         "env": config.env.name,
         "model": config.model.name,

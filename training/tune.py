@@ -23,6 +23,7 @@ from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key, listed
 from envs.errors import ExhaustedError, InputError
+from envs.files import understood
 from evals.sampling import read_seeds
 from training import selectors
 from training.config import RunConfig
@@ -92,7 +93,7 @@ def main(config: TuneConfig) -> int:
             raise InputError(f"targets={cell.target}: a search needs fixed targets, such as middle, 4 or full.")
         check_layer(cell.target, model_path)
     out = open_folder(config)
-    done = {row["cell"]: row for row in RunFolder(out).rows(CELLS)}
+    done = finished(out)
     waiting = [cell for cell in cells if cell.name not in done]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
     try:
@@ -113,6 +114,18 @@ def main(config: TuneConfig) -> int:
     for line in table_lines([done[cell.name] for cell in cells]):
         print(line)
     return 0
+
+
+def finished(out: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a search's finished cells, by name.
+
+    Raises:
+        InputError: a row is none of a cell.
+    """
+    with understood(out / CELLS, "a file of finished cells"):
+        done = {row["cell"]: row for row in RunFolder(out).rows(CELLS)}
+        table_lines(list(done.values()))
+    return done
 
 
 def open_folder(config: TuneConfig) -> Path:

@@ -20,8 +20,8 @@ from agents.models import quiet
 from agents.starts import is_made, start_folder, warmstart_command, written
 from envs.command import run_command
 from envs.config_schema import key, listed
-from envs.errors import InputError, unknown
-from envs.files import check_empty
+from envs.errors import InputError, shortened, unknown
+from envs.files import check_empty, read_json, understood
 from envs.pool import Pool, PoolConfig, place
 from envs.registry import config_class, env_class, environment_key, make_from, options_of
 
@@ -111,12 +111,12 @@ def make(config: WarmstartConfig) -> Path:
         _check_split(config)
     out = Path(config.out) if config.out else start_folder(config.env)
     if not config.out and is_made(out):
-        made = json.loads((out / "warmstart.json").read_text(encoding="utf-8"))
-        if made["settings"] == _settings(config):
-            return out
-        raise InputError(
-            f"{out} holds a starting policy made with other settings ({made['command']}). Give out=, or remove it."
-        )
+        with understood(out / "warmstart.json", "the record of a starting policy"):
+            made = read_json(out / "warmstart.json")
+            if made["settings"] == _settings(config):
+                return out
+            how = shortened(str(made["command"]), 500)
+        raise InputError(f"{out} holds a starting policy made with other settings ({how}). Give out=, or remove it.")
     check_empty(out)
     work = out if config.out else out.with_name(f"{out.name}.{uuid.uuid4().hex[:8]}")
     try:

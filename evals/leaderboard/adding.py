@@ -52,7 +52,7 @@ def expand(words: list[str]) -> list[str]:
             "what is to be added? Name a run's folder or a delta file, such as runs/mine, or a policy with policy=NAME."
         )
     if given.get("source"):
-        source = sources.read(Path(given["source"]))
+        source = sources.read(Path(given["source"]), given.get("env", ""))
     else:
         # Greedy, and with the turns that the policy is made for, unless the user says otherwise.
         preset = sources.preset_words(given.get("policy", "tiny"), given.get("env", "alfworld"))
@@ -73,7 +73,7 @@ def expand(words: list[str]) -> list[str]:
 
 def main(config: AddConfig) -> int:
     """Scores and enters."""
-    source = sources.read(Path(config.source)) if config.source else sources.Source(())
+    source = sources.read(Path(config.source), config.env.name) if config.source else sources.Source(())
     if config.name:
         check_name(config.name)
     job = scoring.prepare(config)

@@ -12,12 +12,14 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from envs.errors import InputError
+from envs.errors import InputError, shortened
+from envs.files import parse_json, understood
 from evals.leaderboard.entries import Entry, check, key_of
 
 DEFAULT = "leaderboard.sqlite"
@@ -115,10 +117,7 @@ class Database:
             rows = self._connection.execute(
                 "SELECT number, content, added, episodes FROM entries ORDER BY number"
             ).fetchall()
-        return [
-            Stored(self._entry(number, content), added, Path(episodes) if episodes else None)
-            for number, content, added, episodes in rows
-        ]
+        return [self._stored(*row) for row in rows]
 
     def problems(self) -> list[str]:
         """What SQLite's own integrity check finds; empty if all is well."""
@@ -126,12 +125,16 @@ class Database:
             found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
-    def _entry(self, number: int, content: object) -> Entry:
+    def _stored(self, number: int, content: object, added: object, episodes: object) -> Stored:
         where = f"db={self.path}, row {number}"
+        if not (isinstance(content, str) and isinstance(added, str) and isinstance(episodes, str)):
+            raise InputError(f"{where} holds something else than texts: it was changed by another program.")
         try:
-            return check(json.loads(str(content)), where)
-        except json.JSONDecodeError:
-            raise InputError(f"{where} is not JSON: it was changed by another program.") from None
+            found = parse_json(content, "it")
+        except InputError as error:
+            raise InputError(f"{where} was changed by another program: {error}") from None
+        with understood(where, "an entry"):
+            return Stored(check(found, where), added, Path(episodes) if episodes else None)
 
     def _prepare(self, patience: float) -> None:
         """Checks whose file it is, and makes its tables or brings them up to date."""
@@ -149,15 +152,21 @@ class Database:
                 cursor.execute(f"PRAGMA application_id = {APPLICATION}")
 
     def _check_owner(self) -> None:
+        # One transaction, as another process may be making the file.
+        self._connection.execute("BEGIN")
         version, owner = self._pragma("user_version"), self._pragma("application_id")
-        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if owner != APPLICATION and (owner or tables):
+        schema = _schema(self._connection)
+        self._connection.execute("COMMIT")
+        if owner != APPLICATION and (owner or schema):
             raise InputError(f"db={self.path} is the database of another program. Choose another db=.")
         if version > VERSION:
             raise InputError(
                 f"db={self.path} was written by a newer Keystone (schema {version}, this one knows {VERSION}). "
                 "Update Keystone, or choose another db=."
             )
+        # A view or a trigger in the place of our table would be a program that runs while the file is read.
+        if version < 0 or schema != _schema_of(version):
+            raise InputError(f"db={self.path} is damaged, or was changed by another program. Choose another db=.")
 
     def _write_ahead(self, patience: float) -> None:
         """Switches write-ahead mode on. Here SQLite itself does not wait where two processes make the file."""
@@ -192,7 +201,7 @@ class Database:
         """Says what SQLite refuses in one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"db={self.path} {_reason(error)}") from error
 
 
@@ -214,12 +223,29 @@ def read(path: Path, *, named: bool = False) -> list[Stored]:
         return database.entries()
 
 
-def _reason(error: sqlite3.Error) -> str:
-    said = str(error)
+def _schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """All that a file declares: names, and what made them without its spaces."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+    return [(str(name), "".join(str(sql).split())) for name, sql in rows]
+
+
+def _schema_of(version: int) -> list[tuple[str, str]]:
+    """What a file of a version declares."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in chain.from_iterable(MIGRATIONS[:version]):
+            connection.execute(statement)
+        return _schema(connection)
+
+
+def _reason(error: Exception) -> str:
+    said = shortened(" ".join(str(error).split()), 200)
+    if isinstance(error, UnicodeDecodeError):
+        said = "a text in it cannot be decoded"  # SQLite's own message names what is broken, in its bytes
     known: Sequence[tuple[str, str]] = (
         ("locked", f"is being written by another process, which did not end within {PATIENCE_SECONDS:.0f} seconds."),
         ("not a database", "is not a database. Choose another db=."),
         ("malformed", f"is damaged ({said}). Put a copy back, or choose another db=."),
+        ("decode", f"is damaged ({said}). Put a copy back, or choose another db=."),
         ("unable to open", "cannot be opened: is there such a folder, and may you write there?"),
         ("readonly", "cannot be written: the file or its folder is read-only."),
         ("full", "cannot be written: the disk is full."),

@@ -23,6 +23,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -122,6 +123,16 @@ def trained_name(target: str) -> str:
     return f"layer {target}" if target[:1].isdecimal() else target
 
 
+def is_hash(value: object) -> bool:
+    """Whether something is a SHA-256, written out."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def is_number(value: object) -> bool:
+    """Whether something is a number, and one that can be reckoned with: whole numbers may have any length in JSON."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def seeds(entry: Entry) -> int:
     """How often each task was played."""
     return len(entry["sampling"]["seeds"])
@@ -158,16 +169,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.isprintable()
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_share(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]
-
-
-def _is_hash(value: object) -> bool:
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+    return is_number(value) and 0 <= value <= 1  # type: ignore[operator]
 
 
 def _or_null(valid: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -183,7 +186,7 @@ def _is_interval(value: object) -> bool:
 
 
 def _is_training(value: object) -> bool:
-    return value is None or (isinstance(value, Mapping) and all(map(_or_null(_is_number), value.values())))
+    return value is None or (isinstance(value, Mapping) and all(map(_or_null(is_number), value.values())))
 
 
 def _is_by_type(value: object) -> bool:
@@ -198,7 +201,7 @@ def _is_seeds(value: object) -> bool:
 
 
 def _is_hashes(value: object) -> bool:
-    return _is_hash(value) or (isinstance(value, list) and len(value) > 1 and all(map(_is_hash, value)))
+    return is_hash(value) or (isinstance(value, list) and len(value) > 1 and all(map(is_hash, value)))
 
 
 _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
@@ -209,13 +212,13 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     ("options", "a mapping", lambda value: isinstance(value, Mapping)),
     ("panel.name", "a name", _is_name),
     ("panel.tasks", "a number of at least 1", _is_count),
-    ("panel.sha256", "64 hexadecimal digits", _is_hash),
+    ("panel.sha256", "64 hexadecimal digits", is_hash),
     ("policy", "text", _is_text),
-    ("base_sha256", "64 hexadecimal digits or null", _or_null(_is_hash)),
+    ("base_sha256", "64 hexadecimal digits or null", _or_null(is_hash)),
     ("delta_sha256", "64 hexadecimal digits, a list of them, or null", _or_null(_is_hashes)),
     ("layer", "text or null", _or_null(_is_text)),
     ("algorithm", "text or null", _or_null(_is_text)),
-    ("sampling.temperature", "a number or null", _or_null(_is_number)),
+    ("sampling.temperature", "a number or null", _or_null(is_number)),
     ("sampling.seeds", "a list of whole numbers", _is_seeds),
     ("sampling.max_turns", "a number or null", _or_null(_is_count)),
     ("sampling.max_reply_tokens", "a number or null", _or_null(_is_count)),
@@ -223,9 +226,9 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     ("score.interval", "two numbers from 0 to 1", _is_interval),
     ("score.episodes", "a number of at least 1", _is_count),
     ("score.tasks", "a number of at least 1", _is_count),
-    ("score.mean_turns", "a number or null", _or_null(_is_number)),
+    ("score.mean_turns", "a number or null", _or_null(is_number)),
     ("score.invalid_actions", "a number from 0 to 1, or null", _or_null(_is_share)),
-    ("score.mean_tokens", "a number or null", _or_null(_is_number)),
+    ("score.mean_tokens", "a number or null", _or_null(is_number)),
     ("score.by_type", "scores by kind of task", _is_by_type),
     ("outcomes", "a list", lambda value: isinstance(value, list)),
     ("training", "a mapping of numbers, or null", _is_training),

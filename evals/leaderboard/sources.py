@@ -7,21 +7,22 @@ training cost, which no evaluation can measure again.
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from agents.deltas import FORMAT
+from agents import tensor_header
+from agents.deltas import read_card
 from agents.models import ModelConfig
 from envs import presets
-from envs.errors import InputError
+from envs.errors import InputError, shortened
+from envs.files import understood
 from envs.registry import config_class
 from evals.folder import Folder
+from evals.leaderboard.entries import is_hash, is_number
 
 CONFIG, SUMMARY, STATE, DELTA, SCORE = "config.yaml", "summary.json", "state.json", "delta.safetensors", "score.json"
 # Chosen by the evaluation: the split by the panel.
@@ -51,11 +52,12 @@ class Source:
     training: Mapping[str, Any] | None = None
 
 
-def read(path: Path) -> Source:
+def read(path: Path, env: str = "") -> Source:
     """Reads a run, an evaluation or a delta.
 
     Args:
         path: a training run's folder or the delta in it, an evaluation's folder, or a delta file.
+        env: the world that the user named; a delta's own word is not enough to import another project's code.
 
     Raises:
         InputError: it is none of these, or not whole.
@@ -63,11 +65,12 @@ def read(path: Path) -> Source:
     if path.name == DELTA and path.is_file() and (path.parent / SUMMARY).is_file():
         path = path.parent
     if path.is_file():
-        return _of_delta(path)
+        return _of_delta(path, env)
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder. Give a run's folder, or a delta file.")
     if (path / SCORE).is_file():
-        return _of_evaluation(path)
+        with understood(path / SCORE, "a score"):
+            return _checked(_of_evaluation(path))
     if (path / SUMMARY).is_file():
         return _of_run(path)
     if (path / STATE).is_file():
@@ -79,16 +82,23 @@ def card(path: Path) -> Mapping[str, Any]:
     """What a delta file says about itself, read from its header alone.
 
     Raises:
-        InputError: it is no delta file.
+        InputError: it is no delta file, or says of itself what no entry could hold.
     """
-    found = _header(path).get("__metadata__", {}).get(FORMAT)
-    if found is None:
-        raise InputError(f"{path} is a safetensors file, but not a delta ({FORMAT}).")
-    try:
-        content: Mapping[str, Any] = json.loads(found)
-        return {name: content[name] for name in ("base_sha256", "tensors_sha256", "target", "details")}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a readable delta file ({error}).") from None
+    said = dict(vars(read_card(path)))
+    details = said["details"]
+    wanted: tuple[tuple[Mapping[str, Any], tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+        (said, ("base_sha256", "tensors_sha256"), "64 hexadecimal digits", is_hash),
+        (said, ("target",), "printable text", str.isprintable),
+        (details, ("env", "model", "algorithm"), "printable text", lambda value: value is None or _is_text(value)),
+        (details, ("seed", "iterations"), "a number", lambda value: value is None or is_number(value)),
+    )
+    with understood(f"delta={path}", "a delta"):
+        for where, names, allowed, valid in wanted:
+            for name in names:
+                if not valid(where.get(name)):
+                    found = shortened(repr(where[name]))
+                    raise InputError(f"delta={path}: {name} of its card must be {allowed}, got {found}.")
+    return said
 
 
 def elements(path: Path) -> int:
@@ -97,14 +107,7 @@ def elements(path: Path) -> int:
     Raises:
         InputError: it is none.
     """
-    total = 0
-    for name, tensor in _header(path).items():
-        if name != "__metadata__":
-            size = 1
-            for length in tensor["shape"]:
-                size *= length
-            total += size
-    return total
+    return tensor_header.read(path).elements
 
 
 def preset_words(policy: str, env: str) -> list[str]:
@@ -114,34 +117,28 @@ def preset_words(policy: str, env: str) -> list[str]:
     return _options("env", content.get("env", {}), known)
 
 
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("its header is cut off")
-            content = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error) as error:
-        raise InputError(f"{path} is not a safetensors file ({error}).") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not a safetensors file.")
-    return content
-
-
-def _of_delta(path: Path) -> Source:
-    said = card(path)
+def _of_delta(path: Path, typed: str) -> Source:
+    said, header = card(path), tensor_header.read(path)
     details = said["details"]
-    env, model = details.get("env"), details.get("model")
+    env, model = typed or details.get("env"), details.get("model")
+    if env and ":" in env and env != typed:
+        raise InputError(
+            f"{path} was trained in env={shortened(env)}, code of another project, which would be run here. If you "
+            "trust it, name it yourself with env=."
+        )
     words = [*([f"env={env}"] if env else []), *([f"policy={model}"] if model else [])]
     if env and model:
         words += preset_words(model, env)
-    training = _nothing_known() | {"trained_parameters": elements(path), "delta_bytes": path.stat().st_size}
-    training |= {"iterations": details.get("iterations"), "sync_bytes": _tensor_bytes(path)}
-    return Source(
-        words=(*words, f"delta={path}", "temperatures=[0]"),
-        base_sha256=said["base_sha256"],
-        delta_sha256=said["tensors_sha256"],
-        training=training,
+    training = _nothing_known() | {"trained_parameters": header.elements, "delta_bytes": path.stat().st_size}
+    # The tensors' bytes are what a sampler must be sent after an update.
+    training |= {"iterations": details.get("iterations"), "sync_bytes": header.tensor_bytes}
+    return _checked(
+        Source(
+            words=(*words, f"delta={path}", "temperatures=[0]"),
+            base_sha256=said["base_sha256"],
+            delta_sha256=said["tensors_sha256"],
+            training=training,
+        )
     )
 
 
@@ -151,7 +148,8 @@ def _of_run(path: Path) -> Source:
     config = presets.read_yaml(path / CONFIG)
     if not (path / DELTA).is_file():
         raise InputError(f"{path} has no {DELTA}, the weights that it trained.")
-    try:
+    known = _json(folder, STATE) if (path / STATE).is_file() else {}
+    with understood(f"{path}, by its {SUMMARY}, {CONFIG} and {STATE},", "a whole run"):
         layer, panel = summary["arms"]["layer"], summary["panel"]
         drawn = (f"tasks={panel['tasks']}", "panel=")
         words = [
@@ -162,18 +160,17 @@ def _of_run(path: Path) -> Source:
             f"seed={summary['seed']}",
             f"temperatures=[{layer['temperature']:g}]",
         ]
-        known = _json(folder, STATE) if (path / STATE).is_file() else {}
-        return Source(
-            words=tuple(words),
-            panel=panel,
-            panel_words=drawn,
-            base_sha256=known.get("inputs", {}).get("base"),
-            delta_sha256=known.get("layer", {}).get("delta"),
-            success=layer["success"],
-            training=_training(summary, path / DELTA),
+        return _checked(
+            Source(
+                words=tuple(words),
+                panel=panel,
+                panel_words=drawn,
+                base_sha256=known.get("inputs", {}).get("base"),
+                delta_sha256=known.get("layer", {}).get("delta"),
+                success=layer["success"],
+                training=_training(summary, path / DELTA),
+            )
         )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a whole run: {SUMMARY} or {CONFIG} lacks {error}.") from None
 
 
 def _of_evaluation(path: Path) -> Source:
@@ -195,14 +192,32 @@ def _of_evaluation(path: Path) -> Source:
     )
 
 
+def _checked(source: Source) -> Source:
+    """Makes sure that a source's facts are of the kinds that an entry has, before anything is played.
+
+    Raises:
+        TypeError: one of them is not.
+    """
+    if source.panel and not (isinstance(source.panel["name"], str) and isinstance(source.panel["sha256"], str)):
+        raise TypeError("its panel has no name and hash")
+    for name in ("base_sha256", "delta_sha256"):
+        if not isinstance(getattr(source, name), str | None):
+            raise TypeError(f"{name} is no text")
+    for name, value in {"success": source.success, **(source.training or {})}.items():
+        if value is not None and not is_number(value):
+            raise TypeError(f"{name} is no number")
+    return source
+
+
 def _json(folder: Folder, name: str) -> dict[str, Any]:
-    try:
-        content = folder.read_json(name)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{folder / name} is not JSON ({error}).") from None
+    content = folder.read_json(name)
     if not isinstance(content, dict):
         raise InputError(f"{folder / name} does not hold what a run writes.")
     return content
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()
 
 
 def _policy_words(model: Mapping[str, Any]) -> list[str]:
@@ -255,9 +270,3 @@ def _training(summary: Mapping[str, Any], delta: Path) -> dict[str, Any]:
         "sync_bytes": own["sync_bytes"],
         "delta_bytes": delta.stat().st_size,
     }
-
-
-def _tensor_bytes(path: Path) -> int:
-    """Bytes of a delta's tensors: what a sampler must be sent after an update."""
-    ends = [tensor["data_offsets"][1] for name, tensor in _header(path).items() if name != "__metadata__"]
-    return int(max(ends, default=0))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.errors import InputError
+from envs.files import parse_json, understood
 
 PART_BYTES = 1_000_000
 """Size from which a part is closed, before it is packed."""
@@ -142,10 +143,8 @@ def pack(sources: Sequence[Source], budget: int = BUDGET) -> Packed:
     tables, entries = _Tables(), list[_Entry]()
     for number, source in enumerate(sources):
         for line, row in enumerate(source.rows, 1):
-            try:
+            with understood(f"row {line} of the episodes of {source.name}", "an episode"):
                 entries.append(tables.entry(number, row))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise InputError(f"row {line} of the episodes of {source.name} is no episode: {error!r}.") from None
     entries.sort(key=lambda entry: entry.order)
     parts, places = list[str](), list[tuple[int, int]]()
     room = budget
@@ -174,16 +173,26 @@ def read_rows(path: Path) -> Iterable[dict[str, Any]]:
         InputError: there is no such file, or another line of it is broken.
     """
     try:
-        # Not str.splitlines: texts may hold separators that only it takes for line ends.
-        with path.open(encoding="utf-8", newline="\n") as file:
+        # In bytes: texts may hold separators that are line ends elsewhere, and a kill can cut a character in two.
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    if line.endswith("\n"):
-                        raise InputError(f"{path}, line {number}, is not valid JSON: {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from None
+                    yield _row(line, f"{path}, line {number},")
+                except InputError:
+                    if line.endswith(b"\n"):
+                        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line.decode("utf-8"), where)
+    except UnicodeDecodeError:
+        raise InputError(f"{where} is not UTF-8 text.") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is no JSON object.")
+    return row
 
 
 def _cut(entries: Sequence[_Entry]) -> Iterable[list[str]]:

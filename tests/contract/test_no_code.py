@@ -19,14 +19,18 @@ from training import fitting, prepare
 from training.config import RunConfig
 from training.doctor import machine
 
-# What passes between a program and processes that it started itself, over a socket pair or in a folder made for it; and
-# the contract's check that a world's values could so pass.
+# What passes between a program and processes that it started itself, over a socket pair, over a pool's pipes or in a
+# folder made for it; over Ray, between a program and its cluster; and the contract's check that a world's values could
+# so pass.
 PICKLING = {
+    "envs/alfworld/verify_worker.py",
     "envs/contract/robustness.py",
     "envs/contract/second_process.py",
     "envs/pool/messages.py",
     "envs/pool/process.py",
     "envs/pool/worker.py",
+    "training/cell_cluster.py",
+    "training/cell_workers.py",
 }
 # Keystone's own modules sent into the sandbox, what runs inside it, and expressions that the generator wrote itself.
 RUNNING = {
@@ -37,6 +41,11 @@ RUNNING = {
     "envs/verifiers/examiner.py",
 }
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
+# What pickles without saying so: arguments, results, or what is collected from several processes.
+PICKLING_NAMES = {
+    *("ProcessPoolExecutor", "multiprocessing.Pool", "multiprocessing.Queue", "multiprocessing.Manager", "ray.remote"),
+    *("torch.save", "all_gather_object", "gather_object", "scatter_object_list", "broadcast_object_list"),
+}
 
 
 def modules() -> list[Path]:
@@ -50,8 +59,16 @@ def faults(tree: ast.AST) -> Iterator[str]:
             yield from ("pickle" for alias in node.names if alias.name.partition(".")[0] in PICKLERS)
         elif isinstance(node, ast.ImportFrom):
             yield from ["pickle"] * ((node.module or "").partition(".")[0] in PICKLERS)
+            yield from ("pickle" for alias in node.names if _pickles(f"{node.module}.{alias.name}"))
+        elif isinstance(node, ast.Attribute):
+            yield from ["pickle"] * _pickles(ast.unparse(node))
         elif isinstance(node, ast.Call):
             yield from _of_call(ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords})
+
+
+def _pickles(name: str) -> bool:
+    """Whether a dotted name is one of PICKLING_NAMES, in whatever module."""
+    return any(f".{name}".endswith(f".{known}") for known in PICKLING_NAMES)
 
 
 def _of_call(name: str, words: dict[str | None, str]) -> Iterator[str]:
@@ -84,6 +101,14 @@ def test_nothing_in_a_file_can_be_run(file: Path):
     [
         "import pickle",
         "from dill import loads",
+        "from concurrent.futures import ProcessPoolExecutor",
+        "pool = futures.ProcessPoolExecutor(1)",
+        "from multiprocessing import Pool as Workers",
+        "ray.remote(num_cpus=1)(compute)",
+        "@ray.remote\ndef compute(): ...",
+        "from ray import remote",
+        "torch.save(tensors, path)",
+        "torch.distributed.all_gather_object(rows, row)",
         "eval(text)",
         "torch.load(path)",
         "torch.load(path, weights_only=False)",

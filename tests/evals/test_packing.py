@@ -152,5 +152,5 @@ def test_rows_are_read_up_to_a_line_that_a_kill_cut_off(tmp_path: Path):
 
 @pytest.mark.parametrize("broken", [{}, {"task": "a", "won": True}, {"task": "a", "won": True, "turns": [{}]}, [1], 7])
 def test_what_is_no_episode_is_refused(broken: Any):
-    with pytest.raises(InputError, match="row 2 of the episodes of base is no episode"):
+    with pytest.raises(InputError, match="row 2 of the episodes of base is not an episode"):
         pack([Source("base", [row("a", "panel"), broken])])

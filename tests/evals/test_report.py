@@ -160,7 +160,7 @@ def test_the_report_links_to_the_episodes_beside_it(tmp_path: Path) -> None:
     assert "Episodes of run" in beside
     assert "report.html" in beside
     (folder / "episodes.jsonl").write_text("{}\n")
-    with pytest.raises(InputError, match="row 1 of the episodes of run is no episode"):
+    with pytest.raises(InputError, match="row 1 of the episodes of run is not an episode"):
         build(folder)
 
 

@@ -1,9 +1,13 @@
-"""Ways to break a valid file: its bytes, its lines, or the values of the JSON in it."""
+"""Ways to break a valid file: its bytes, its lines, the values of the JSON in it, or what a database holds."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import pickle
+import sqlite3
+from contextlib import closing, suppress
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,6 +19,24 @@ _SPLICED = {
     "@many digits@": "9" * 5000,
     "@many lists@": "[" + ",".join(["[]"] * 20000) + "]",
 }
+PICKLED = pickle.dumps(os.getcwd)
+"""Of a function, which whoever unpickles it must look up. Nothing is called."""
+# What a database may declare in the place of a table, or beside it.
+_DECLARED = (
+    "DROP TABLE {table}",
+    "ALTER TABLE {table} RENAME TO other",
+    "ALTER TABLE {table} DROP COLUMN {column}",
+    "ALTER TABLE {table} ADD COLUMN {column}2 TEXT GENERATED ALWAYS AS (hex(zeroblob(100000000)))",
+    "CREATE TABLE other (name TEXT)",
+    "CREATE VIEW other AS SELECT * FROM {table}",
+    "CREATE TRIGGER other AFTER INSERT ON {table} BEGIN DELETE FROM {table}; END",
+    "DROP TABLE {table}; CREATE VIEW {table} AS WITH RECURSIVE endless(number, key, content, added, episodes) AS"
+    " (VALUES (1, '', '', '', '') UNION ALL SELECT number + 1, '', '', '', '' FROM endless) SELECT * FROM endless",
+    "PRAGMA user_version = -1",
+    "PRAGMA user_version = 0",
+    "PRAGMA user_version = 99",
+    "PRAGMA application_id = 7",
+)
 STRANGE: tuple[Any, ...] = (
     *_SPLICED,
     None,
@@ -64,6 +86,8 @@ def mutated(content: bytes, name: str) -> st.SearchStrategy[bytes]:
         ways += [_json(content)] * 4
     elif name.endswith(".safetensors"):
         ways += [_header(content)] * 4
+    elif name.endswith(".sqlite"):
+        ways += [_database(content)] * 4
     elif name.endswith((".jsonl", ".txt", ".yaml", ".tsv", ".md")):
         ways += [_lines(content, as_json=name.endswith(".jsonl"))] * 4
     return st.one_of(ways)
@@ -87,7 +111,7 @@ def _bytes(draw: st.DrawFn, content: bytes) -> bytes:
     if way == "many":
         return content * draw(st.sampled_from([2, 50]))
     if way == "other":
-        others = [b"", b"\0" * 4096, b"\xff\xfe", b"\xef\xbb\xbf" + content, b"null", b"[]", b"{}", b"\x80\x04N."]
+        others = [b"", b"\0" * 4096, b"\xff\xfe", b"\xef\xbb\xbf" + content, b"null", b"[]", b"{}", PICKLED]
         return draw(st.sampled_from(others))
     put = draw(st.binary(max_size=20) | st.sampled_from([b"\0", b"\xff", b"\r", b'"', b"{", b"&a [*a]"]))
     return content[:place] + put + content[end if way == "overwrite" else place :]
@@ -138,6 +162,36 @@ def _header(draw: st.DrawFn, content: bytes) -> bytes:
     written = _written(header)
     said = draw(st.sampled_from([len(written), len(written), len(written), 0, 2**40]))
     return said.to_bytes(8, "little") + written + rest
+
+
+@st.composite
+def _database(draw: st.DrawFn, content: bytes) -> bytes:
+    """Changes a value in an SQLite file, or what it declares."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        # In memory there is no log that is written ahead; the two bytes that say so are put back.
+        made.deserialize(content[:18] + b"\1\1" + content[20:])
+        (table,) = draw(st.sampled_from(made.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()))
+        columns = [row[1] for row in made.execute(f"PRAGMA table_info({table})")]
+        place, column = draw(st.integers(0, 3)), draw(st.sampled_from(columns))
+        row = made.execute(f"SELECT rowid, {column} FROM {table} LIMIT 1 OFFSET ?", (place,)).fetchone()
+        # What SQLite itself refuses is no change.
+        with suppress(OverflowError, UnicodeEncodeError, sqlite3.Error):
+            if row is None:
+                made.executescript(draw(st.sampled_from(_DECLARED)).format(table=table, column=column))
+            else:
+                value = _of_column(draw, row[1])
+                made.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row[0]))
+        made.commit()
+        found = made.serialize()
+    return found[:18] + content[18:20] + found[20:]
+
+
+def _of_column(draw: st.DrawFn, value: Any) -> Any:
+    """A value of a database that another one is to take the place of."""
+    if isinstance(value, str) and value.startswith("{") and draw(st.integers(0, 3)):
+        return _written(_changed(draw, json.loads(value))).decode("utf-8", "surrogatepass")
+    strange = draw(st.sampled_from(STRANGE))
+    return strange if isinstance(strange, str | int | float | None) else _written(strange)
 
 
 def _changed(draw: st.DrawFn, tree: Any) -> Any:

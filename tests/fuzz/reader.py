@@ -53,6 +53,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_lines(path: Path, rows: list[Any]) -> None:
     """Writes a file of JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 

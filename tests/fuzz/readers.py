@@ -1,4 +1,4 @@
-"""Every reader of files with a maker of valid ones. A new reader is one entry in `READERS`, or in `WORLD_READERS`.
+"""Every reader of files with a maker of valid ones. A new reader is one entry here or in a list that this one takes in.
 
 `write` puts valid files into an empty folder, small ones, so that many can be tried; `read` reads the folder as
 Keystone does and uses what it found as far as its next step would.
@@ -24,13 +24,13 @@ from evals.delta import card_lines
 from evals.evaluation import EPISODES, SCORE, EvaluationFolder
 from tests.evals import run_folder, test_studies
 from tests.fuzz.reader import Reader, printable, write_json, write_lines
+from tests.fuzz.result_readers import EPISODE, RESULT_READERS, TENSORS
 from tests.fuzz.world_readers import WORLD_READERS
 from training import checkpoint, dry_run, prepare, selection, sweep
 from training.config import RunConfig
 from training.folder import CONFIG, STATE, RunFolder
 
 PRETRAINED = REPOSITORY / "agents" / "pretrained" / "tiny"
-TENSORS = {"model.layers.4.mlp.weight": torch.arange(6.0).reshape(2, 3), "model.layers.4.norm": torch.ones(3)}
 
 
 def _write_delta(folder: Path) -> None:
@@ -84,6 +84,7 @@ def _read_panel(folder: Path) -> None:
 def _write_run(folder: Path) -> None:
     run_folder.write(folder, run_folder.summary())
     write_json(folder / STATE, {"inputs": {"base": "0" * 64}, "base": {"evaluation": {"success": 0.5}}})
+    write_lines(folder / EPISODES, [EPISODE | {"arm": arm, "purpose": "panel"} for arm in ("base", "layer")])
 
 
 def _read_run(folder: Path) -> None:
@@ -91,18 +92,6 @@ def _read_run(folder: Path) -> None:
 
 
 FACTS = {"env": "alfworld", "seed": 3}
-TURN = {"saw": "a", "said": "b", "action": "c", "valid": True, "reward": 1.0}
-KEY = {"temperature": 0.4, "task": "t", "seed": 0, "iteration": 0, "member": 0}
-EPISODE = KEY | {
-    "task_type": "p",
-    "goal": "g",
-    "won": True,
-    "stop": "won",
-    "error": "",
-    "policy_version": 0,
-    "turns": [TURN],
-    "final": "end",
-}
 
 
 def _write_evaluation(folder: Path) -> None:
@@ -185,11 +174,12 @@ def _write_panel(folder: Path) -> None:
 
 READERS = [
     *WORLD_READERS,
+    *RESULT_READERS,
     Reader("delta", _write_delta, _read_delta),
     Reader("checkpoint", _write_checkpoint, _read_checkpoint),
     Reader("configuration", _write_config, _read_config),
     Reader("panel", _write_panel, _read_panel),
-    Reader("run folder", _write_run, _read_run, only=("summary.json", "metrics.jsonl", "layers.json", "config.yaml")),
+    Reader("run folder", _write_run, _read_run, only=("*.json", "*.jsonl", "config.yaml")),
     Reader("run folder to resume", _write_run, _read_lines, only=("state.json", "metrics.jsonl")),
     Reader("evaluation folder", _write_evaluation, _read_evaluation),
     Reader("study", _write_study, _read_study),

@@ -133,7 +133,7 @@ def test_the_command_names_the_split_and_the_seeds(
 
 def test_a_delta_alone_is_scored_on_the_policy_that_its_card_names(here: Path):
     shutil.copy("run/delta.safetensors", "mine.safetensors")
-    assert call("add", "mine.safetensors", "tasks=5", "policy.max_reply_tokens=4", "name=my first") == 0
+    assert call("add", "mine.safetensors", WORLD, "tasks=5", "policy.max_reply_tokens=4", "name=my first") == 0
     (made,) = entries()
     assert (made["name"], made["panel"]["tasks"], made["sampling"]["temperature"]) == ("my first", 5, 0.0)
     assert made["training"]["trained_parameters"] * 4 == made["training"]["sync_bytes"]
@@ -181,13 +181,13 @@ def test_a_changed_delta_is_refused(here: Path, capsys: pytest.CaptureFixture[st
     content = bytearray(Path("run/delta.safetensors").read_bytes())
     content[-1] ^= 1
     Path("mine.safetensors").write_bytes(content)
-    assert "do not match its checksum" in refusal(capsys, "mine.safetensors", "policy.max_reply_tokens=4")
+    assert "do not match its checksum" in refusal(capsys, "mine.safetensors", WORLD, "policy.max_reply_tokens=4")
 
 
 def test_another_base_is_refused(here: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
     assert "the delta was made for base" in refusal(capsys, "run", f"policy={folder / 'other'}")
     shutil.copy("run/delta.safetensors", "mine.safetensors")
-    said = refusal(capsys, "mine.safetensors", f"policy={folder / 'other'}", "policy.max_reply_tokens=4")
+    said = refusal(capsys, "mine.safetensors", WORLD, f"policy={folder / 'other'}", "policy.max_reply_tokens=4")
     assert "the delta was made for base" in said
     state = json.loads(Path("run/state.json").read_text())
     state["inputs"]["base"] = "0" * 64
@@ -215,7 +215,7 @@ def test_another_panel_of_the_same_name_is_refused(here: Path, capsys: pytest.Ca
         (["run/config.yaml"], "is not a safetensors file"),
         (["run/summary.json", "db=x"], "is not a safetensors file"),
         (["policy=expret"], "Did you mean 'expert'?"),
-        (["model.safetensors"], "but not a delta (keystone-delta-1)"),
+        (["model.safetensors"], "but not a keystone-delta-1 file"),
     ],
 )
 def test_what_cannot_be_added_is_said_in_one_line(

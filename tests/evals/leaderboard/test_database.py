@@ -166,7 +166,7 @@ def test_a_row_that_another_program_changed_is_named(tmp_path: Path):
     other = sqlite3.connect(path)
     other.execute("UPDATE entries SET content = '{\"schema\": 1'")
     other.commit()
-    with pytest.raises(InputError, match="row 1 is not JSON"):
+    with pytest.raises(InputError, match="row 1 was changed by another program: it is not valid JSON"):
         read(path)
     other.execute("UPDATE entries SET content = '{\"schema\": 1}'")
     other.commit()
