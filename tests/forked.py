@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from envs.installation import REPOSITORY
@@ -26,6 +28,7 @@ from envs.installation import REPOSITORY
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
+_STARTED: list[BaseProcess] = []
 
 
 class Forked:
@@ -59,6 +62,7 @@ class Forked:
         arguments = (module, list(words), str(out), str(err), given, str(cwd), dict(limits or {}))
         self._process = _CONTEXT.Process(target=_become, args=arguments)
         self._process.start()
+        _STARTED[:] = [process for process in _STARTED if process.exitcode is None] + [self._process]
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -89,6 +93,28 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+    def kill_group(self) -> None:
+        """Kills it with all of its session that is in its process group, if it still runs."""
+        _kill_group(self._process)
+
+
+def _kill_group(process: BaseProcess) -> None:
+    if process.exitcode is None:
+        # No group of that number yet: it has only just been forked.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.kill()
+
+
+def _leave_nothing() -> None:
+    for process in _STARTED:
+        _kill_group(process)
+
+
+# What a test that failed has left running, or stopped: at the interpreter's end `multiprocessing` waits for it without
+# a limit, after it has called this.
+Finalize(None, _leave_nothing, exitpriority=0)
 
 
 def run(

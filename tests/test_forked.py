@@ -7,8 +7,10 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from envs.installation import REPOSITORY
@@ -47,6 +49,7 @@ def test_it_ends_as_a_fresh_interpreter_does(program: Path, words: tuple[str, ..
     assert err.read_text().splitlines()[-1] == fresh.stderr.splitlines()[-1]
 
 
+@pytest.mark.timeout(1200)
 def test_a_command_says_the_same():
     for words in (("--help",), ("sed=1",), ("layer=99", "data=generated")):
         command = [sys.executable, "-m", "training.run", *words]
@@ -62,11 +65,19 @@ def test_it_has_imported_what_takes_long(tmp_path: Path):
     assert out.read_text() == "True\n"
 
 
+def has_begun(copy: Forked, out: Path) -> None:
+    """Waits until it has printed something."""
+    limit = time.monotonic() + 60
+    while not (out.exists() and out.read_text()):
+        assert copy.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 def test_signals_and_limits_reach_it(program: Path):
     out, err = program / "out", program / "err"
     copy = Forked("said_and_done", ["wait"], out, err, cwd=program, limits={resource.RLIMIT_NOFILE: 77})
-    while not (out.exists() and out.read_text()):
-        assert copy.poll() is None
+    has_begun(copy, out)
     assert resource.prlimit(copy.pid, resource.RLIMIT_NOFILE) == (77, 77)
     with pytest.raises(subprocess.TimeoutExpired):
         copy.wait(0.01)
@@ -76,3 +87,32 @@ def test_signals_and_limits_reach_it(program: Path):
     killed = Forked("said_and_done", ["wait"], out, err, cwd=program)
     killed.kill()
     assert killed.wait(60) == -signal.SIGKILL
+
+
+_FAILS = """
+import os, signal, sys
+from pathlib import Path
+from tests.forked import Forked
+from tests.test_forked import has_begun
+
+def fails(folder):
+    for number in range(2):
+        out = folder / f"out-{number}"
+        copy = Forked("said_and_done", ["wait"], out, folder / "err", cwd=folder)
+        has_begun(copy, out)
+        print(copy.pid, flush=True)
+    os.kill(copy.pid, signal.SIGSTOP)
+    raise KeyError("a test that fails")
+
+fails(Path(sys.argv[1]))
+"""
+
+
+def test_what_was_left_running_or_stopped_does_not_keep_an_interpreter_from_its_end(program: Path):
+    command = [sys.executable, "-c", _FAILS, str(program)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert ended.returncode == 1
+    assert "KeyError: 'a test that fails'" in ended.stderr
+    left = [int(pid) for pid in ended.stdout.split()]
+    assert len(left) == 2
+    assert not any(map(psutil.pid_exists, left))

@@ -23,7 +23,6 @@ MARK = "KEYSTONE_POOL_WORKER"
 _PROCESSES = Path("/proc")
 # A process may start another one while the others are killed.
 _MOST_SWEEPS = 10
-_KILL_SECONDS = 5.0
 
 
 def kill_worker(group: int, mark: str) -> None:
@@ -126,9 +125,10 @@ class Guardian:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Ends a guardian. One that the kernel does not let go is left to it: nothing waits for its last word."""
-    process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_KILL_SECONDS)
+    # Not the process itself: it has none of the project's modules.
+    from envs.killing import kill
+
+    kill(process, "the guardian of a pool's workers")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from envs.errors import shortened
-from envs.killing import signal_name
+from envs.killing import SECONDS, signal_name
 from envs.pool.guardian import MARK, Guardian, kill_worker
 from envs.pool.messages import Outcome, Reply, Request, encode, split
 
@@ -24,7 +24,6 @@ _CHUNK = 1 << 20
 _MOST_CHUNKS = 64
 _KEPT_OUTPUT = 16_000
 _MOST_CHARACTERS = 300
-_KILL_SECONDS = 5.0
 _EXIT_SECONDS = 1.0
 
 
@@ -185,7 +184,7 @@ class WorkerProcess:
         kill_worker(self.pid, self._mark)
         with contextlib.suppress(subprocess.TimeoutExpired):
             # Longer only if it hangs inside the kernel, which then ends it when it can.
-            self._process.wait(_KILL_SECONDS)
+            self._process.wait(SECONDS)
         self._guardian.forget(self.pid)
         self._read_output()
         self._connection.close()

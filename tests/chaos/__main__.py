@@ -37,31 +37,42 @@ def main(config: ChaosConfig) -> int:
     if config.only and config.only not in FAULTS:
         raise unknown("fault", config.only, FAULTS)
     with tempfile.TemporaryDirectory(prefix="keystone-chaos-") as scratch:
-        training = Training(Path(scratch))
-        return _kills(training, config) if config.kills else _table(training, config.only)
+        if not config.kills:
+            return _table(Path(scratch), config.only)
+        with Training(Path(scratch)) as training:
+            return _kills(training, config)
 
 
-def _table(training: Training, only: str) -> int:
+def _table(scratch: Path, only: str) -> int:
     import pytest
 
+    from tests.chaos.jobs import Training
     from tests.chaos.table import FAULTS
 
-    failed = 0
+    failed, bar = 0, r"\|"
     print("| fault | what the user sees | what is lost |\n|---|---|---|")
     for name, fault in FAULTS.items():
         if only in ("", name):
             try:
-                said = fault.provoke(training).replace(str(training.scratch), "...").replace("|", "\\|")
-            except AssertionError as error:
-                failed, said = 1, f"BROKEN PROMISE: {' '.join(str(error).split())[:500]}"
+                with Training(scratch / name, kept=scratch / "kept") as training:
+                    said = fault.try_out(training)
             except pytest.skip.Exception as reason:
                 said = f"not tried here: {reason}"
-            print(f"| {fault.what} | {said} | {fault.lost} |", flush=True)
+            except Exception as error:
+                # Whatever it is, the other rows are printed too.
+                failed, said = 1, f"BROKEN PROMISE: {_described(error, 500)}"
+            print(f"| {fault.what} | {said.replace('|', bar)} | {fault.lost} |", flush=True)
     return failed
 
 
+def _described(error: Exception, most: int) -> str:
+    """An error in one line of so many characters at most."""
+    kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+    return (kind + " ".join(str(error).split()))[:most]
+
+
 def _kills(training: Training, config: ChaosConfig) -> int:
-    from tests.chaos.faults import killed_at_random
+    from tests.chaos.signals import killed_at_random
 
     training.straight()
     alike = killed = 0
@@ -69,8 +80,8 @@ def _kills(training: Training, config: ChaosConfig) -> int:
         try:
             killed += killed_at_random(training, config.seed * 10**6 + number)
             alike += 1
-        except AssertionError as error:
-            print(f"kill {number}: {' '.join(str(error).split())[:3000]}", flush=True)
+        except Exception as error:
+            print(f"kill {number}: {_described(error, 3000)}", flush=True)
     print(f"{config.kills} runs, {killed} of them killed before their end, {alike} ended like the undisturbed one.")
     return int(alike < config.kills)
 

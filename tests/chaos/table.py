@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos import faults, worlds_faults
+from tests.chaos import faults, signals, worlds_faults
 from tests.chaos.rows import FAULTS
 
-__all__ = ["FAULTS", "faults", "worlds_faults"]
+__all__ = ["FAULTS", "faults", "signals", "worlds_faults"]

@@ -63,7 +63,7 @@ def test_every_signal_can_be_named():
 
 
 def test_a_worker_that_is_held_keeps_its_pool_only_for_a_moment(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pooled, "_KILL_SECONDS", 0.2)
+    monkeypatch.setattr(pooled, "SECONDS", 0.2)
     guardian = Guardian()
     worker = pooled.WorkerProcess(guardian, 60.0)
     with held(worker.pid):

@@ -8,7 +8,6 @@ what `tests.soak.holdings` allows. At the end both are asked to stop, and must l
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -118,8 +117,7 @@ class Watched:
 
     def kill(self) -> None:
         """Ends it at once."""
-        if self._job.process.poll() is None:
-            os.killpg(self._job.process.pid, signal.SIGKILL)
+        self._job.close()
 
 
 def main(config: SoakConfig) -> int:

@@ -25,6 +25,7 @@ LOAD = BenchConfig(rows=4, prompt_tokens=9, reply_tokens=5, rounds=1)
 TRL = all(importlib.util.find_spec(name) for name in ("trl", "datasets"))
 
 
+@pytest.mark.timeout(600)
 def test_the_command_measures_every_target_beside_full_and_trl(tmp_path: Path):
     words = ["rows=4", "prompt_tokens=12", "reply_tokens=4", "rounds=1", f"out={tmp_path}", "layer=7,15"]
     run = subprocess.run(

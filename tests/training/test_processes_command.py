@@ -89,10 +89,11 @@ def end(process: subprocess.Popen[str], seconds: int = 300) -> tuple[str, str]:
         process.kill()
 
 
-def stop_second(notes: Path, folder: Path) -> None:
+def stop_second(run: subprocess.Popen[str], notes: Path, folder: Path) -> None:
     """Asks the second process, and only that, to stop once the first iteration is over."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and not (folder / METRICS).is_file():
+        assert run.poll() is None, end(run)
         time.sleep(0.02)
     os.kill(int((notes / "pid.1").read_text()), signal.SIGINT)
 
@@ -124,7 +125,7 @@ def test_two_processes_make_the_run_of_one(tmp_path: Path, words: list[str]):
     assert run_command("run", RunConfig, main, description="", argv=[*words, f"out={alone}"]) == 0
 
     first = start(FIRST, [*words, f"out={folder}"], notes, folder)
-    stop_second(notes, folder)
+    stop_second(first, notes, folder)
     stdout, stderr = end(first)
     assert first.returncode != 0
     assert stdout.count("stopped. Go on with: python -m training.run resume=") == 1, stderr

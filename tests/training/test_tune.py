@@ -73,6 +73,7 @@ def test_a_search_goes_on_with_more_rates_and_seeds(tmp_path: Path):
     assert open_folder(load(TuneConfig, ["rates=3e-3", "seeds=1", "jobs=2", f"out={tmp_path / 'search'}"])) == first
 
 
+@pytest.mark.timeout(1200)
 def test_finished_cells_are_not_computed_again(tmp_path: Path):
     out = tmp_path / "search"
     arguments = ["targets=middle", "rates=1e-3,2e-3", "iterations=0", "tuning_tasks=2", "env.max_turns=2", f"out={out}"]

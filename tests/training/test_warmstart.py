@@ -28,6 +28,8 @@ ARGUMENTS = [
 SHAPE = ["shape.blocks=2", "shape.hidden=16", "shape.mlp=16", "shape.heads=2", "shape.head_width=8"]
 
 
+# More than a command has.
+pytestmark = pytest.mark.timeout(1200)
 run = partial(forked.run, "training.warmstart")
 
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 KEYS = [EpisodeKey(5, 2, f"walk:{index % 4}", index // 4) for index in range(8)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def weights(engine: LocalEngine) -> SyncedWeights:
+    """The engine is all tests' and holds whatever the last of them has sent."""
     made = SyncedWeights(tiny_model(11), engine)
     made.refresh()
     return made

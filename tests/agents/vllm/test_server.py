@@ -19,7 +19,7 @@ from agents.targets import parameters, parse
 from agents.types import EpisodeKey
 from envs.errors import InputError
 from tests.agents.models import Corridor, byte_tokenizer
-from tests.agents.vllm.serving import Server, free_port, serving
+from tests.agents.vllm.serving import free_port, serving
 from tests.agents.vllm.tiny import CONTEXT, tiny_model
 
 if TYPE_CHECKING:
@@ -29,21 +29,17 @@ KEYS = [EpisodeKey(5, 2, f"walk:{index % 4}", index // 4) for index in range(8)]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     tiny_model(99).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     with serving(folder, free_port()) as started:
-        yield started
+        yield started.url
 
 
-@pytest.fixture(scope="module")
-def url(server: Server) -> str:
-    return server.url
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def weights(url: str) -> SyncedWeights:
+    """The server is all tests' and holds whatever the last of them has sent."""
     return open_sampler(tiny_model(31), VllmConfig(url=url))
 
 
@@ -110,12 +106,3 @@ def test_no_server_is_one_line_with_the_line_that_starts_it():
         InputError, match=r"no vLLM server that takes weights answers there .* Start it with: VLLM_SERVER"
     ):
         open_sampler(tiny_model(), VllmConfig(url="http://127.0.0.1:9"))
-
-
-@pytest.mark.fault
-def test_a_killed_server_is_one_line(server: Server, weights: SyncedWeights):
-    """The last test of this file: nothing answers after it."""
-    server.process.kill()
-    server.process.wait(60)
-    with pytest.raises(SyncError, match=r"the vLLM server at http://127.0.0.1:\d+ gave no answer to /\w+"):
-        rollout(Corridor, VllmPolicy(weights, byte_tokenizer(), Sampling(0.0, 9)), KEYS)

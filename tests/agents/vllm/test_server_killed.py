@@ -69,6 +69,8 @@ def test_a_run_whose_server_was_killed_goes_on_when_there_is_one_again(tmp_path:
     assert f"the vLLM server at http://127.0.0.1:{port}" in line
     assert f"go on with: python -m training.run resume={killed}" in line
     assert "Traceback" not in errors
+    # The table of faults shows it.
+    print("\n" + line.replace(str(killed), "RUN"))
     assert 1 <= finished(killed) < 3
     with serving(model, port):
         resumed = start(f"resume={killed}")

@@ -61,12 +61,18 @@ def test_a_program_that_ends_without_closing_its_pool(tmp_path: Path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_program_that_is_ended_while_a_worker_is_stopped(number: signal.Signals, tmp_path: Path):
     session = Session(tmp_path, "wait")
-    os.kill(session.workers[0], signal.SIGSTOP)
+    stopped, other = session.workers
+    os.kill(stopped, signal.SIGSTOP)
     assert session.program.stdin is not None
     session.program.stdin.write("\n")
     session.program.stdin.flush()
-    time.sleep(0.3)
-    assert session.program.poll() is None
+    limit = time.monotonic() + PATIENCE
+    # The other world has been stepped: the program asks both, and cannot come back from that.
+    while not (tmp_path / f"stepped-{other}").exists():
+        assert session.program.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    assert not (tmp_path / f"stepped-{stopped}").exists()
     os.killpg(session.program.pid, number)
     assert session.left() == []
 

@@ -64,6 +64,8 @@ class Troubled(Corridor):
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
         said = super().step(action)
+        if self.config.trouble == "children":
+            (Path(self.config.folder) / f"stepped-{os.getpid()}").touch()
         self._meet(self.turns)
         if self.config.trouble == "forgetful":
             return (f"{said[0]} It is {time.time_ns()}.", *said[1:])

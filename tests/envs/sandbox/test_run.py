@@ -154,14 +154,18 @@ def test_a_worker_ends_when_its_host_dies():
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        worker = launch.Worker("unsafe" if sandbox.problem("namespaces") else "namespaces")
-        held = [worker.process.pid, *below(worker.process.pid)]
-        os.write(write, " ".join(map(str, held)).encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            worker = launch.Worker("unsafe" if sandbox.problem("namespaces") else "namespaces")
+            held = [worker.process.pid, *below(worker.process.pid)]
+            os.write(write, " ".join(map(str, held)).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            # An exception must not go on with the tests here.
+            os._exit(1)
+    os.close(write)
     processes = [int(word) for word in os.read(read, 1000).split()]
     os.waitpid(child, 0)
     os.close(read)
-    os.close(write)
     assert processes
     for process in processes:
         wait_for_the_end(process)
