@@ -2,14 +2,14 @@
 
 A player plays whole episodes, and its commands are played again and timed: one world at a time, many worlds in a batch,
 and beside the environment's reference engine where it has one. Text, admissible commands and anchor are made at every
-step, as `step` does for anybody.
+step, as `step` does for anybody. Times are of the processor; of an environment that works in other processes, they are
+those that pass.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,9 +22,9 @@ from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import MissingExtraError, unknown
 from envs.files import check_writable, writing
-from envs.registry import ENVIRONMENT_ALIASES, environment_key, make, make_from, options_of
+from envs.registry import ENVIRONMENT_ALIASES, env_class, environment_key, make, make_from, options_of
 from envs.sampling import Samples
-from envs.timing import Script, Timing, play_episode, record, replay, replay_together, watch_memory
+from envs.timing import Script, Timing, clock_of, play_episode, record, replay, replay_together, watch_memory
 from envs.types import TextEnv
 from envs.vector import vector
 
@@ -32,6 +32,7 @@ TARGET = 1000
 """How many times as fast as its reference engine an environment should be, on steps and on load and reset."""
 TARGETED = ("step", "load and reset")
 SAMPLED_SECONDS = 2.0
+PROCESSOR_TIME = "processor time"
 SMALLEST_SHARE = 0.005
 """Parts of a step below this are not printed."""
 
@@ -50,7 +51,10 @@ class BenchConfig:
         3, "how many of the episodes the reference engine plays too, if there is one", unit="episodes", minimum=0
     )
     memory_episodes: int = key(
-        0, "fresh episodes to play while the memory of the process is watched", unit="episodes", minimum=0
+        0,
+        "fresh episodes to play while the memory of this process and its children is watched",
+        unit="episodes",
+        minimum=0,
     )
     seed: int = key(0, "keys the tasks and the player", minimum=0)
     out: str = key("", "file for the figures, as JSON")
@@ -58,10 +62,12 @@ class BenchConfig:
 
 @dataclass
 class Figures:
-    """What was measured; times in seconds of processor time.
+    """What was measured; times in seconds of what `time` says.
 
     Attributes:
         env: the environment's name.
+        time: what a second is: of "processor time" of this process, or "time that passes" where the environment works
+            in other processes.
         data: what it plays.
         player: who chose the commands.
         make: time to make the environment.
@@ -74,10 +80,11 @@ class Figures:
         differences: episodes in which the two engines said something different.
         batch: the same as `each` for a world in a batch; empty if it was left out.
         parts: shares of a step's time.
-        memory: [episodes played, megabytes of the process], in order.
+        memory: [episodes played, megabytes of this process and its children], in order.
     """
 
     env: str
+    time: str
     data: str
     player: str
     make: float = 0.0
@@ -99,17 +106,19 @@ def main(config: BenchConfig) -> int:
     out = Path(config.out).expanduser() if config.out else None
     if out is not None:
         check_writable(out, "out")
-    begun = time.process_time()
+    clock = clock_of(env_class(config.env.name))
+    begun = clock()
     env = make_from(config.env)
-    made = time.process_time() - begun
+    made = clock() - begun
     if config.player not in env.players:
         raise unknown("player", config.player, env.players)
-    figures = Figures(config.env.name, env.describe_data(), config.player, made)
+    kind = PROCESSOR_TIME if env.in_process else "time that passes"
+    figures = Figures(config.env.name, kind, env.describe_data(), config.player, made)
     console.print(f"{figures.env}: {figures.data}\nmade in {_duration(made)}", soft_wrap=True)
     scripts = _play(config, env, figures, console)
     if config.batch:
         worlds = vector(config.env.name, config.batch, workers=0, **options_of(config.env))
-        together = replay_together(worlds, scripts)
+        together = replay_together(worlds, scripts, clock)
         figures.batch = {what: seconds for what, seconds in together.each().items() if what in ("reset", "step")}
     console.print(_speed_table(figures, config.batch))
     console.print(f"{figures.player} won {figures.won} of {figures.episodes} episodes.")
@@ -133,7 +142,7 @@ def _play(config: BenchConfig, env: TextEnv, figures: Figures, console: Console)
     # What is imported and read once by whoever plays first does not count.
     list(play_episode(env, config.player, other, config.seed))
     reference = _open_reference(config, env, other, console)
-    own, theirs = Timing(), Timing()
+    own, theirs = (Timing(clock_of(env)) for _ in range(2))
     shared = config.reference_episodes if reference is not None else 0
     scripts = record(env, config.player, tasks[:shared], config.seed, own)
     if reference is not None:
@@ -163,10 +172,10 @@ def _open_reference(config: BenchConfig, env: TextEnv, task: str, console: Conso
 
 def _step_parts(env: TextEnv, scripts: list[Script]) -> dict[str, float]:
     """Samples where the time of steps goes, the largest share first."""
-    samples = Samples()
-    end = time.process_time() + SAMPLED_SECONDS
-    with samples.taken():
-        while time.process_time() < end:
+    samples, clock = Samples(), clock_of(env)
+    end = clock() + SAMPLED_SECONDS
+    with samples.taken(waiting=not env.in_process):
+        while clock() < end:
             for script in scripts:
                 env.reset(options={"task": script.task})
                 samples.count = True
@@ -178,7 +187,7 @@ def _step_parts(env: TextEnv, scripts: list[Script]) -> dict[str, float]:
 
 def _watch(config: BenchConfig, env: TextEnv, figures: Figures, console: Console) -> None:
     """Plays fresh episodes and prints the memory while they are played."""
-    table = Table("episodes played", "resident memory", title="memory", title_justify="left")
+    table = Table("episodes played", "resident memory", title="memory, children included", title_justify="left")
     for episodes, megabytes in watch_memory(env, config.player, config.seed + 1, config.memory_episodes):
         figures.memory.append((episodes, megabytes))
         table.add_row(f"{episodes:,}", f"{megabytes:,.1f} MB")
@@ -186,7 +195,9 @@ def _watch(config: BenchConfig, env: TextEnv, figures: Figures, console: Console
 
 
 def _speed_table(figures: Figures, worlds: int) -> Table:
-    table = Table("one", title="seconds of processor time", title_justify="left")
+    waits = figures.time != PROCESSOR_TIME
+    title = "seconds that pass: it works in other processes" if waits else "seconds of processor time"
+    table = Table("one", title=title, title_justify="left")
     for heading in ("takes", "a second", *(("reference takes", "a second", "ratio") if figures.reference else ())):
         table.add_column(heading, justify="right")
     for what, seconds in figures.each.items():

@@ -1,5 +1,7 @@
 """Where a program's time goes: a timer interrupts it some hundred times a second and the running function is counted.
 
+The timer goes by the program's processor time, or by the time that passes: then what waits for another process counts.
+
 Unlike a profiler that times every call it hardly slows the program down, so that short functions are not made to look
 expensive. What C functions do counts for the Python function that called them. It needs the timer signals of Unix.
 """
@@ -14,7 +16,7 @@ from fnmatch import fnmatchcase
 from types import FrameType
 
 INTERVAL = 0.001
-"""Seconds of processor time between samples. Most systems cannot do less than one to ten thousandths."""
+"""Seconds between samples. Most systems cannot do less than one to ten thousandths."""
 
 
 class Samples:
@@ -30,15 +32,22 @@ class Samples:
         self.count = False
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Runs the timer inside the `with` block, which must be in the main thread."""
-        before = signal.signal(signal.SIGPROF, self._note)
-        signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+    def taken(self, waiting: bool = False) -> Iterator[None]:
+        """Runs the timer inside the `with` block, which must be in the main thread.
+
+        Args:
+            waiting: whether waiting counts too.
+        """
+        timer, rings = (signal.ITIMER_REAL, signal.SIGALRM) if waiting else (signal.ITIMER_PROF, signal.SIGPROF)
+        before = signal.signal(rings, self._note)
+        left = signal.setitimer(timer, INTERVAL, INTERVAL)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.signal(signal.SIGPROF, before)
+            signal.setitimer(timer, 0)
+            signal.signal(rings, before)
+            # Somebody else's deadline is kept, later by this block.
+            signal.setitimer(timer, *left)
 
     def shares(self, parts: Mapping[str, str]) -> dict[str, float]:
         """Returns each part's share of the time, the largest first.
@@ -53,5 +62,8 @@ class Samples:
         return {part: count / grouped.total() for part, count in grouped.most_common()}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        # The timer may ring again before this is done.
+        while frame is not None and frame.f_code is Samples._note.__code__:
+            frame = frame.f_back
         if self.count and frame is not None:
             self.counts[f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"] += 1

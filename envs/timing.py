@@ -1,6 +1,7 @@
 """How fast environments play: episodes timed one world at a time and in a batch, and what they leave in memory.
 
-All times are seconds of processor time, so that other work on the machine disturbs them little. A scripted player
+Times are seconds of processor time, so that other work on the machine disturbs them little; of worlds that work in
+other processes (`TextEnv.in_process`), of which that would miss most, they are the seconds that pass. A scripted player
 chooses the commands; its own time is left out, for the commands are played again when it has chosen them all.
 """
 
@@ -10,16 +11,30 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from envs.errors import InputError
 from envs.types import TextEnv
 from envs.vector import TextVectorEnv
 
+# On a busy virtual machine the clock of processor time stands still for moments.
+_LEAST_SECONDS = 1e-9
 _STATUS = Path("/proc/self/statm")
+
+
+Clock = Callable[[], float]
+"""Says how many seconds it is since some moment."""
+
+
+def clock_of(env: TextEnv | type[TextEnv]) -> Clock:
+    """The clock for a world's work: of this process, or of all that is waited for."""
+    return time.process_time if env.in_process else time.perf_counter
 
 
 class Script(NamedTuple):
@@ -41,6 +56,7 @@ class Timing:
     """Seconds and counts.
 
     Attributes:
+        clock: what the seconds are taken from.
         episodes: how many were played.
         steps: in all of them.
         open_seconds: of the first reset of each task, which loads it.
@@ -49,6 +65,7 @@ class Timing:
         won: episodes won.
     """
 
+    clock: Clock = time.process_time
     episodes: int = 0
     steps: int = 0
     open_seconds: float = 0.0
@@ -58,12 +75,13 @@ class Timing:
 
     def each(self) -> dict[str, float]:
         """Returns the seconds that one of each takes; an episode is a load, a reset and its steps."""
-        return {
+        each = {
             "load and reset": self.open_seconds / self.episodes,
             "reset": self.reset_seconds / self.episodes,
             "step": self.step_seconds / self.steps,
             "episode": (self.open_seconds + self.step_seconds) / self.episodes,
         }
+        return {what: max(seconds, _LEAST_SECONDS) for what, seconds in each.items()}
 
 
 def record(env: TextEnv, player: str, tasks: Iterable[str], seed: int, timing: Timing) -> list[Script]:
@@ -102,17 +120,18 @@ def replay(env: TextEnv, script: Script, timing: Timing) -> bool:
     return _time_episode(env, script.task, lambda task: script.commands, timing) == script
 
 
-def replay_together(envs: TextVectorEnv, scripts: Sequence[Script]) -> Timing:
+def replay_together(envs: TextVectorEnv, scripts: Sequence[Script], clock: Clock = time.process_time) -> Timing:
     """Times recorded episodes played side by side, one batch after another; steps of finished worlds are not counted.
 
     Args:
         envs: the worlds.
         scripts: the episodes; they are gone through again until the last batch is full.
+        clock: what the seconds are taken from.
 
     Returns:
         The times. All tasks are opened before, so there are none for that.
     """
-    timing, size, clock = Timing(), envs.num_envs, time.process_time
+    timing, size = Timing(clock), envs.num_envs
     for start in range(0, len(scripts), size):
         batch = [scripts[(start + number) % len(scripts)] for number in range(size)]
         options = {"tasks": [script.task for script in batch]}
@@ -142,7 +161,7 @@ def play_episode(env: TextEnv, player: str, task: str, seed: int) -> Iterator[st
 
 
 def watch_memory(env: TextEnv, player: str, seed: int, episodes: int) -> Iterator[tuple[int, float]]:
-    """Plays fresh episodes and looks at the process's resident memory.
+    """Plays fresh episodes and looks at the resident memory of this process and of those that it has started.
 
     Args:
         env: the environment.
@@ -166,7 +185,7 @@ def watch_memory(env: TextEnv, player: str, seed: int, episodes: int) -> Iterato
 
 
 def resident_megabytes() -> float:
-    """Returns how much memory this process has.
+    """Returns how much memory this process has, with its children; what they share counts for each.
 
     Raises:
         InputError: this system does not tell.
@@ -175,12 +194,17 @@ def resident_megabytes() -> float:
         pages = int(_STATUS.read_text(encoding="ascii").split()[1])
     except OSError:
         raise InputError(f"memory is read from {_STATUS}, which this system does not have.") from None
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    held = pages * os.sysconf("SC_PAGE_SIZE")
+    for child in psutil.Process().children(recursive=True):
+        # It may have ended meanwhile.
+        with suppress(psutil.Error):
+            held += child.memory_info().rss
+    return held / 1e6
 
 
 def _time_episode(env: TextEnv, task: str, choose: Callable[[str], tuple[str, ...]], timing: Timing) -> Script:
     """Opens a task, starts it again and plays what is chosen then."""
-    clock = time.process_time
+    clock = timing.clock
     begun = clock()
     env.reset(options={"task": task})
     opened = clock()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from envs.errors import InputError, unknown
 from envs.types import Info, Player, TextEnv
@@ -93,6 +94,51 @@ def missing_file(error: Exception) -> str:
     return f"cannot use {str(error.filename)!r}: {error.strerror or error}."
 
 
+@dataclass
+class Seat:
+    """One world, the player beside it, and what it said last.
+
+    Attributes:
+        env: the world.
+        said: its last text and info; None before the first reset.
+        player: built when it is first asked in an episode.
+    """
+
+    env: TextEnv
+    said: Start | None = None
+    player: Player | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Start:
+        """Starts an episode; as `TextEnv.reset`."""
+        self.player = None
+        self.said = self.env.reset(seed=seed, options=options)
+        return self.said
+
+    def act(self, player: str, seed: int) -> str:
+        """Asks the player for the next command; see `Players`.
+
+        Raises:
+            InputError: the environment has no player of this name.
+        """
+        assert self.said is not None
+        if self.player is None:
+            if player not in self.env.players:
+                raise unknown("player", player, self.env.players)
+            self.player = self.env.players[player](self.env, seed)
+        return self.player.act(*self.said)
+
+    def step(self, command: str) -> Answer:
+        """Plays a command; as `TextEnv.step`."""
+        answer = self.env.step(command)
+        self.said = answer[0], answer[4]
+        return answer
+
+    def close(self) -> None:
+        """Closes the world, which may be in any state; one that cannot be closed is left to the end of the process."""
+        with suppress(Exception):
+            self.env.close()
+
+
 class LocalWorlds:
     """Worlds in this process. A world that failed is not used again; others play one episode after another.
 
@@ -109,10 +155,9 @@ class LocalWorlds:
             make_env: makes an environment.
         """
         self._make_env = make_env
-        self._envs: dict[int, TextEnv] = {}
-        self._idle: list[TextEnv] = []
-        self._said: dict[int, Start] = {}
-        self._players: dict[int, Player] = {}
+        self._seats: dict[int, Seat] = {}
+        self._failed: dict[int, Failure] = {}
+        self._idle: list[Seat] = []
 
     def reset(self, tasks: Mapping[int, str]) -> dict[int, Start | Failure]:
         """See `Worlds`."""
@@ -120,51 +165,51 @@ class LocalWorlds:
 
     def act(self, player: str, seeds: Mapping[int, int]) -> list[str]:
         """See `Players`."""
-        return [self._player(row, player, seed).act(*self._said[row]) for row, seed in seeds.items()]
+        return [self._act(row, player, seed) for row, seed in seeds.items()]
 
     def step(self, commands: Mapping[int, str]) -> dict[int, Answer | Failure]:
         """See `Worlds`."""
-        answers: dict[int, Answer | Failure] = {}
-        for row, command in commands.items():
-            try:
-                answer = self._envs[row].step(command)
-            except Exception as error:  # whatever a world may raise is an episode's result, not the run's end
-                answers[row] = self._fail(row, error)
-                continue
-            answers[row] = answer
-            self._said[row] = answer[0], answer[4]
-        return answers
+        return {row: self._step(row, command) for row, command in commands.items()}
 
     def release(self, rows: Iterable[int]) -> None:
         """See `Worlds`."""
         for row in rows:
-            self._players.pop(row, None)
-            self._said.pop(row, None)
-            env = self._envs.pop(row, None)
-            if env is not None:
-                self._idle.append(env)
+            self._failed.pop(row, None)
+            seat = self._seats.pop(row, None)
+            if seat is not None:
+                self._idle.append(seat)
 
     def _reset(self, row: int, task: str) -> Start | Failure:
-        env = self._envs[row] = self._idle.pop() if self._idle else self._make_env()
+        seat = self._seats[row] = self._idle.pop() if self._idle else Seat(self._make_env())
         try:
-            self._said[row] = env.reset(options={"task": task})
+            return seat.reset(options={"task": task})
         except InputError:
             raise
-        except Exception as error:  # as in step
+        except Exception as error:  # as in _step
             if missing := missing_file(error):
                 raise InputError(missing) from error
             return self._fail(row, error)
-        return self._said[row]
+
+    def _act(self, row: int, player: str, seed: int) -> str:
+        if row in self._failed:
+            return ""
+        try:
+            return self._seats[row].act(player, seed)
+        except InputError:
+            raise
+        except Exception as error:  # as in _step
+            self._fail(row, error)
+            return ""
+
+    def _step(self, row: int, command: str) -> Answer | Failure:
+        if row in self._failed:
+            return self._failed[row]
+        try:
+            return self._seats[row].step(command)
+        except Exception as error:  # whatever a world or a player may raise is an episode's result, not the run's end
+            return self._fail(row, error)
 
     def _fail(self, row: int, error: Exception) -> Failure:
-        # It may be in any state.
-        del self._envs[row]
-        return Failure(f"{type(error).__name__}: {error}")
-
-    def _player(self, row: int, name: str, seed: int) -> Player:
-        if row not in self._players:
-            env = self._envs[row]
-            if name not in env.players:
-                raise unknown("player", name, env.players)
-            self._players[row] = env.players[name](env, seed)
-        return self._players[row]
+        self._seats.pop(row).close()
+        self._failed[row] = failure = Failure(f"{type(error).__name__}: {error}")
+        return failure

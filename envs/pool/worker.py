@@ -6,30 +6,24 @@ other end is closed.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import pickle
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from envs.errors import InputError, unknown
+from envs.errors import InputError
 from envs.pool.messages import LENGTH, Kind, Outcome, Reply, Request, encode
 from envs.registry import make
-from envs.types import Player, TextEnv
-from envs.worlds import Answer, Start, missing_file
+from envs.worlds import Answer, Seat, Start, missing_file
 
 
-@dataclass
-class _World:
-    """One world, what it said last, and the player beside it."""
+class _World(NamedTuple):
+    """One world, and what it was made from."""
 
     description: tuple[str, dict[str, Any]]
-    env: TextEnv
-    said: Start | None = None
-    player: Player | None = None
+    seat: Seat
 
 
 class Worlds:
@@ -56,9 +50,7 @@ class Worlds:
         """Closes a world: one that failed may be in any state."""
         world = self._worlds.pop(place, None)
         if world is not None:
-            # One that cannot be closed is left to the end of the process.
-            with contextlib.suppress(Exception):
-                world.env.close()
+            world.seat.close()
 
     def close(self) -> None:
         """Closes all."""
@@ -71,25 +63,14 @@ class Worlds:
         world = self._worlds.get(place)
         if world is None or world.description != (target, options):
             self.drop(place)
-            world = self._worlds[place] = _World((target, options), make(target, **options))
-        world.player = None
-        world.said = world.env.reset(seed=seed, options=reset)
-        return world.said
+            world = self._worlds[place] = _World((target, options), Seat(make(target, **options)))
+        return world.seat.reset(seed=seed, options=reset)
 
     def _act(self, place: int, player: str, seed: int) -> str:
-        world = self._worlds[place]
-        assert world.said is not None
-        if world.player is None:
-            if player not in world.env.players:
-                raise unknown("player", player, world.env.players)
-            world.player = world.env.players[player](world.env, seed)
-        return world.player.act(*world.said)
+        return self._worlds[place].seat.act(player, seed)
 
     def _step(self, place: int, command: str) -> Answer:
-        world = self._worlds[place]
-        answer = world.env.step(command)
-        world.said = answer[0], answer[4]
-        return answer
+        return self._worlds[place].seat.step(command)
 
 
 def main() -> None:

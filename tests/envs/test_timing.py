@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from envs import progress, timing
 from envs.errors import InputError
 from envs.sampling import Samples
-from envs.vector import vector
+from envs.vector import LocalVectorEnv, vector
 from tests.envs.corridor import Corridor
 
 WORLD = "tests.envs.corridor:Corridor"
@@ -62,6 +66,78 @@ def test_the_time_of_a_step_is_that_of_the_steps():
     each = recorded(Slow(light="dark", length=3), "oracle", ["train-0"] * 3)[0].each()
     assert 0.002 <= each["step"] < 1
     assert each["episode"] == pytest.approx(each["load and reset"] + 3 * each["step"])
+
+
+class Elsewhere(Corridor):
+    """A corridor whose steps are made by another process, which holds 50 MB."""
+
+    in_process = False
+    step_parts: ClassVar[Mapping[str, str]] = {"tests.envs.test_timing.*": "asking"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        code = "import time; held = b'x' * 50_000_000\nwhile input(): time.sleep(0.005); print(flush=True)"
+        self.other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def step(self, action: str) -> Any:
+        assert self.other.stdin is not None
+        assert self.other.stdout is not None
+        self.other.stdin.write(b"step\n")
+        self.other.stdin.flush()
+        assert self.other.stdout.readline() == b"\n"
+        return super().step(action)
+
+    def close(self) -> None:
+        self.other.kill()
+        self.other.communicate()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    env = Elsewhere(length=3)
+    yield env
+    env.close()
+
+
+def test_the_time_of_other_processes_counts(elsewhere: Elsewhere):
+    assert timing.clock_of(Corridor) is time.process_time
+    measured = timing.Timing(timing.clock_of(elsewhere))
+    scripts = timing.record(elsewhere, "oracle", ["train-0"] * 3, 0, measured)
+    assert measured.each()["step"] >= 0.005
+    together = timing.replay_together(LocalVectorEnv([elsewhere]), scripts, timing.clock_of(elsewhere))
+    assert together.each()["step"] >= 0.005
+
+
+def test_the_memory_of_other_processes_counts(elsewhere: Elsewhere):
+    list(timing.play_episode(elsewhere, "oracle", "train-0", 0))
+    held = timing.resident_megabytes()
+    assert held >= psutil.Process().memory_info().rss / 1e6 + 50
+    elsewhere.close()
+    assert timing.resident_megabytes() <= held - 50
+
+
+def test_what_waits_is_sampled_too(elsewhere: Elsewhere):
+    elsewhere.reset(options={"task": "train-0"})
+    samples = Samples()
+    with samples.taken(waiting=True):
+        samples.count = True
+        for _ in range(40):
+            elsewhere.step("sing")
+        samples.count = False
+    # 0.2 s at least, one in a thousandth of a second.
+    assert samples.counts.total() > 20
+    assert next(iter(samples.shares(elsewhere.step_parts))) == "asking"
+
+
+def test_a_deadline_of_somebody_else_is_kept():
+    before, left = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 1000.0)
+    try:
+        with Samples().taken(waiting=True):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] < 1
+        assert signal.getsignal(signal.SIGALRM) is before
+        assert 1 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
 
 
 def test_what_was_said_tells_engines_apart():

@@ -169,6 +169,20 @@ def test_bench_of_one_engine(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert [row[0] for row in figures["memory"]] == [*range(11)]
 
 
+def test_bench_says_what_its_seconds_are(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    for world, said, kind, least in (
+        (WORLD, "of processor time", "processor", 0.0),
+        ("tests.envs.test_timing:Elsewhere", "that pass", "time that", 0.005),
+    ):
+        out = tmp_path / "figures.json"
+        assert run_bench(f"env={world}", f"out={out}", "player=oracle", "batch=0", "env.length=2") == 0
+        assert f"seconds {said}" in capsys.readouterr().out
+        figures = json.loads(out.read_text())
+        assert figures["time"].startswith(kind)
+        assert figures["each"]["step"] >= least
+    assert next(iter(figures["parts"])) == "asking"
+
+
 def test_bench_beside_the_reference_engine(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     out = tmp_path / "figures.json"
     assert run_bench("env=tests.envs.test_timing:Slow", f"out={out}", "reference_episodes=2") == 0
