@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.config_schema import key
-from envs.errors import InputError
+from envs.errors import InputError, first_line
 from envs.files import read_json
 from envs.installation import REPOSITORY
 
@@ -95,14 +95,14 @@ def announce_download(path: str) -> None:
     try:
         get_hf_file_metadata(hf_hub_url(path, "config.json"), timeout=10)
     except (httpx.TransportError, OfflineModeIsEnabled) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error).rstrip(".")
         raise InputError(
-            f"model={path} is not on this machine, and {constants.ENDPOINT} cannot be asked ({reason.rstrip('.')}). "
+            f"the model {path} is not on this machine, and {constants.ENDPOINT} cannot be asked ({reason}). "
             f"Give a model's folder, or fetch it where there is a network: hf download {path}"
         ) from None
     except HfHubHTTPError:
         return  # there is no such model, or it is not for everybody: whoever loads it says which
-    print(f"model={path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
+    print(f"the model {path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
 
 
 def choose_device(device: str) -> str:
@@ -129,7 +129,7 @@ def model_settings(path: str) -> dict[str, Any]:
     file = Path(path) / "config.json"
     settings = read_json(file, "model's configuration", _MOST_BYTES) if file.is_file() else {}
     if not isinstance(settings, dict):
-        raise InputError(f"model={path}: its config.json must hold a JSON object.")
+        raise InputError(f"the model {path}: its config.json must hold a JSON object.")
     return settings
 
 
