@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.config_schema import key
-from envs.errors import InputError, first_line
-from envs.files import read_json
+from envs.errors import InputError, first_line, shortened
+from envs.files import expanded, is_folder, read_json
 from envs.installation import REPOSITORY
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ModelConfig:
 
 def is_path(name: str) -> bool:
     """Whether a name that is no preset can be a model: a folder or a hub id."""
-    return "/" in name or (name != "" and Path(name).is_dir())
+    return "/" in name or (name != "" and is_folder(name))
 
 
 def locate_model(path: str, given_by: str = "model") -> str:
@@ -58,19 +58,36 @@ def locate_model(path: str, given_by: str = "model") -> str:
         given_by: the key that it was given by, for messages.
 
     Raises:
-        InputError: a folder without weights, or no such folder.
+        InputError: a folder without weights, no such folder, or what is no hub id either.
     """
-    for folder in (Path(path).expanduser(), REPOSITORY / path):
-        if folder.is_dir():
+    for given in (Path(path), REPOSITORY / path):
+        if is_folder(given):
+            folder = expanded(given)
             missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
             if missing:
                 raise InputError(f"{given_by}={path}: the folder has no {missing[0]}; a model folder is needed.")
             if not any(folder.glob("*.safetensors")):
                 raise InputError(f"{given_by}={path}: the folder has no weights (*.safetensors).")
             return str(folder)
-    if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise InputError(f"{given_by}={path}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B.")
+    if not _is_hub_id(path):
+        raise InputError(
+            f"{given_by}={shortened(path, 200)}: no such folder. Give a model folder or a hub id such as "
+            "Qwen/Qwen3-0.6B."
+        )
     return path
+
+
+def _is_hub_id(name: str) -> bool:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def announce_download(path: str) -> None:

@@ -6,6 +6,7 @@ output any more (`| head`).
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from envs.config import load
 from envs.config_help import help_text
-from envs.errors import InputError, KeystoneError, unknown
+from envs.errors import InputError, KeystoneError, shortened, unknown
 from envs.installation import check_packages
 from envs.progress import shown
 
@@ -159,6 +160,11 @@ def _exit_code(work: Callable[[], int]) -> int:
         # Python flushes the output once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: the name {shortened(str(error.filename))!r} is longer than a file's may be.", file=sys.stderr)
+        return 2
 
 
 def launched() -> int:

@@ -6,6 +6,7 @@ JSON is read strictly: no NaN, no infinity, no halves of surrogate pairs, which 
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from envs.errors import InputError, KeystoneError, StorageError, shortened
+from envs.errors import InputError, KeystoneError, StorageError, first_line, shortened
 
 MOST_BYTES = 1 << 30
 """The largest file that is read as a whole."""
@@ -75,12 +76,41 @@ def read_json(path: Path, what: str = "file", most: int = MOST_BYTES) -> Any:  #
     return parse_json(read_text(path, what, most), f"the {what} {str(path)!r}")
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ~ written out; one of a person who is not known here stays as it is, and nothing is there."""
+    return Path(os.path.expanduser(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path, in which ~ is a person's own folder, is that of a folder; one that the system refuses is not."""
+    try:
+        return expanded(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def check_name(out: Path) -> None:
+    """Makes sure that the system takes a name, of something that need not be there yet.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        out.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or first_line(error)
+        raise InputError(f"out={shortened(str(out), 200)} cannot be used: {why}.") from None
+
+
 def check_empty(out: Path) -> None:
     """Makes sure that something new may be written to a folder.
 
     Raises:
-        InputError: it is there and not empty, or a file.
+        InputError: it is there and not empty, a file, or the system refuses its name.
     """
+    check_name(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out={out} exists and is not an empty folder.")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from agents.policies.synced import SyncError
 from envs.command import launched
 from envs.errors import ExhaustedError, InputError, StorageError, first_line, is_out_of_memory
+from envs.files import expanded
 from training.heartbeat import LostProcessError, broken
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -35,7 +36,7 @@ def told(folder: Path, data: str = "") -> Iterator[None]:
     """
     command = f"python -m training.run resume={folder}"
     go_on = f"What was written before is whole; go on with: {command}"
-    given = Path(data).expanduser()
+    given = expanded(data)
     there = bool(data) and os.path.exists(given)
     try:
         yield

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from envs.alfworld.reading import load_json, read_bytes
 from envs.cache import cache_folder, write_aside
 from envs.errors import InputError, unknown
+from envs.files import expanded
 from envs.progress import track
 
 SPLITS = ("train", "valid_seen", "valid_unseen")
@@ -90,7 +91,7 @@ def find_games(data: str, split: str) -> GameIndex | None:
     # Importing the alfworld package sets the variable to the default folder, so that value asks for nothing.
     explicit = bool(named) and (bool(data) or Path(named) != default)
     origin = f"data={data}" if data else f"ALFWORLD_DATA={named}"
-    folder = Path(named).expanduser() if named else default
+    folder = expanded(named) if named else default
     if explicit and not folder.is_dir():
         raise InputError(
             f"{origin}: there is no such folder. Give the folder that holds {RELEASE_FOLDER}, or data=generated."

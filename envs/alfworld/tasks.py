@@ -30,6 +30,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.errors import InputError, shortened, unknown
+from envs.files import expanded
 
 GENERATED = "generated"
 GOALS = ("template", "human")
@@ -157,12 +158,12 @@ class TaskSource:
             seed: draws the annotation, where human goals are played.
         """
         _check_name("game", str(path))
-        folder = Path(os.path.realpath(Path(path).expanduser()))
+        folder = Path(os.path.realpath(expanded(path)))
         folder = folder.parent if folder.name == GAME_FILE else folder
         if self.index is not None and folder.is_relative_to(self.index.root):
             name = folder.relative_to(self.index.root).as_posix()
         else:
-            name = str(folder if (folder / GAME_FILE).is_file() else os.path.realpath(Path(path).expanduser()))
+            name = str(folder if (folder / GAME_FILE).is_file() else os.path.realpath(expanded(path)))
         if self.goals == "human":
             order = _annotation_order(self.locate(name).game, [seed, zlib.crc32(self.split.encode())], name)
             return f"{name}#{order[0]}"

@@ -16,13 +16,13 @@ import random
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 
 from envs.config_schema import key
 from envs.errors import InputError, shortened, unknown
+from envs.files import expanded
 from envs.math_problems.calculator import calculate, called
 from envs.math_problems.generator import LEVELS, Generator
 from envs.math_problems.problems import SPLITS, Problem, Source
@@ -83,7 +83,7 @@ class MathConfig:
             return self.source
         if not self.data:
             return "generated"
-        path = Path(self.data).expanduser()
+        path = expanded(self.data)
         is_saved_dataset = (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
         named = not path.exists() and self.data.count("/") <= 1 and not path.suffix and not path.is_absolute()
         return "dataset" if is_saved_dataset or named else "file"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError, MissingExtraError, shortened
-from envs.files import parse_json
+from envs.files import expanded, parse_json
 from envs.math_problems.problems import SPLITS, Problem, split_of
 from envs.verifiers import Verdict
 from envs.verifiers.math_answer import verify
@@ -103,7 +103,7 @@ def read_records(data: str, split: str) -> Records:
     Raises:
         InputError: there is no such file, or a line of it is not a problem; the message names file, line and field.
     """
-    path = Path(data).expanduser()
+    path = expanded(data)
     own = path / f"{split}.jsonl"
     if path.is_dir() and own.is_file() and split != "train":
         return Records(split, _read_file(own), str(own))
@@ -153,7 +153,7 @@ def _loaded(data: str, subset: str) -> Any:  # noqa: ANN401 - a data set or seve
         raise MissingExtraError(
             "data sets of the Hugging Face hub need the package 'datasets': pip install 'keystone-rl[datasets]'"
         ) from None
-    folder = Path(data).expanduser()
+    folder = expanded(data)
     try:
         if folder.is_dir():
             return datasets.load_from_disk(str(folder))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from envs.errors import InputError, shortened
+from envs.files import expanded
 from envs.sokoban.board import Level, LevelError, read_level
 from envs.sokoban.generator import SPLITS, split_of
 
@@ -52,7 +53,7 @@ class LevelFiles:
         Raises:
             InputError: there are no levels of that split, or a file cannot be read.
         """
-        path = Path(data).expanduser()
+        path = expanded(data)
         self.root = path if path.is_dir() else path.parent
         self._files: list[Path] = []
         self._numbers: list[list[int] | range] = []

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import InputError, shortened
+from envs.files import expanded
 from envs.textworld.families import SPLITS, Family, is_made, task_name
 from envs.textworld.files import find, made_file, playable
 
@@ -73,7 +74,7 @@ class TaskSource:
             InputError: there is no such file.
         """
         _check_name("game", str(path))
-        real = Path(os.path.realpath(Path(path).expanduser()))
+        real = Path(os.path.realpath(expanded(path)))
         playable(real)
         if self._root is not None and real.is_relative_to(self._root):
             return real.relative_to(self._root).as_posix()
@@ -108,7 +109,7 @@ class TaskSource:
 def _given(data: str, split: str) -> tuple[Path, list[str]]:
     """Returns the root of the games that the user named, and the names of those of the split, sorted."""
     _check_name("data=", data)
-    path = Path(os.path.realpath(Path(data).expanduser()))
+    path = Path(os.path.realpath(expanded(data)))
     if path.is_file():
         playable(path)
         root, names = path.parent, [path.name]

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from envs.errors import InputError
+from envs.files import expanded
 from envs.webshop.generator import generated_shop
 from envs.webshop.pages import Shop
 from envs.webshop.products import Goal, human_goals, products_of, read_json, synthetic_goals
@@ -74,7 +75,7 @@ def read_catalogue(data: str, instructions: str) -> Catalogue:
     Raises:
         InputError: a file is missing or broken.
     """
-    items = _items_file(Path(data).expanduser())
+    items = _items_file(expanded(data))
     human = items.parent / _HUMAN
     if not instructions:
         instructions = "human" if human.is_file() else "synthetic"
