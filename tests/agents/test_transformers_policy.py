@@ -18,7 +18,8 @@ from agents.policies import session
 from agents.policies.sampling import draw_tokens
 from agents.policies.transformers import Sampling, TransformersPolicy, load
 from agents.rollout import rollout
-from agents.rows import row
+from agents.rows import Row
+from agents.rows import rows as rows_of
 from agents.types import Episode, EpisodeKey, Format, StopReason
 from envs.errors import InputError
 from envs.types import Info
@@ -36,6 +37,11 @@ def policy(
     kind: str = "qwen3", chat: bool = False, temperature: float = 1.0, tokens: int = 9, **kwargs: int
 ) -> TransformersPolicy:
     return TransformersPolicy(model(kind), byte_tokenizer(chat), Sampling(temperature, tokens), **kwargs)
+
+
+def row(episode: Episode) -> Row:
+    (only,) = rows_of(episode)
+    return only
 
 
 def plain_logprobs(played: TransformersPolicy, episode: Episode, temperature: float = 1.0) -> np.ndarray:
@@ -324,6 +330,12 @@ def test_a_broken_chat_template_is_one_line(folder: Path, tmp_path: Path, templa
     path = broken(folder, tmp_path / "model", "tokenizer_config.json", {"chat_template": template})
     with pytest.raises(InputError, match="this model's chat template cannot be rendered: "):
         rollout(Corridor, TransformersPolicy(*load(str(path)), Sampling(0.0, 4)), keys(1))
+
+
+def test_a_prompt_that_is_too_long_names_the_limit_without_a_commands_prefix() -> None:
+    narrow = TransformersPolicy(model(), byte_tokenizer(), Sampling(0.0, 30), max_context=40)
+    with pytest.raises(InputError, match=r"a reply takes up to 30 \(max_reply_tokens\)\. Allow shorter replies"):
+        rollout(Corridor, narrow, keys(1))
 
 
 def test_a_context_without_a_length_is_refused(folder: Path, tmp_path: Path) -> None:
