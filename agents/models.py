@@ -81,7 +81,7 @@ def _is_hub_id(name: str) -> bool:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         return False
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(name)
