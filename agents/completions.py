@@ -7,6 +7,7 @@ from an environment variable and goes into the request's header alone: no file, 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import urllib.parse
@@ -259,6 +260,7 @@ class Endpoint:
 def _asked_to_wait(answer: httpx.Response) -> float:
     """Seconds that the service asks to wait for; 0 if it names none, or a date."""
     try:
-        return max(float(answer.headers.get("Retry-After", 0)), 0.0)
+        seconds = float(answer.headers.get("Retry-After", 0))
     except ValueError:
         return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

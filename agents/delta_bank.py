@@ -1,4 +1,4 @@
-"""Many deltas on one base in one process, switched without loading anything again.
+"""Many deltas on one base in one process, switched by request without loading anything again.
 
 The base's weights stay where they are; a delta's tensors lie beside them, and switching points the model's parameters
 at one or the other. That copies nothing, so it costs microseconds, and going back is exact. A conversation belongs to

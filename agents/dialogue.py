@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 
 from agents.prompts import PLAIN_FRAME, Frame, Manner, chat_frame, manner_of, message
 from agents.types import Format
-from envs.errors import InputError
+from envs.errors import InputError, first_line
 from envs.types import TextEnv
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class Dialogue:
             return str(
                 self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **known)
             )
-        except TemplateError as error:
-            raise InputError(f"this model's chat template cannot be rendered: {error}.") from None
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"this model's chat template cannot be rendered: {first_line(error)}.") from None
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))

@@ -50,7 +50,7 @@ def player_seed(key: EpisodeKey) -> int:
 
 
 def stream_seed(seed: int, purpose: str) -> int:
-    """An independent seed for one purpose of a run ("training", "tuning", "panel", "probe"), 63 bits."""
+    """An independent seed, 63 bits, for one purpose of a run, such as "training", "panel" or "demonstrations"."""
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envs.config_schema import key
-from envs.errors import InputError, shortened
-from envs.files import read_json
+from envs.errors import InputError, first_line, shortened
+from envs.files import expanded, is_folder, read_json
 from envs.installation import REPOSITORY
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ModelConfig:
 
 def is_path(name: str) -> bool:
     """Whether a name that is no preset can be a model: a folder or a hub id."""
-    return "/" in name or (name != "" and os.path.isdir(name))
+    return "/" in name or (name != "" and is_folder(name))
 
 
 def locate_model(path: str, given_by: str = "model") -> str:
@@ -58,23 +58,36 @@ def locate_model(path: str, given_by: str = "model") -> str:
         given_by: the key that it was given by, for messages.
 
     Raises:
-        InputError: a folder without weights, or no such folder.
+        InputError: a folder without weights, no such folder, or what is no hub id either.
     """
-    # Unlike pathlib's, these functions take a name that no file can have for one that is not there.
-    for folder in (Path(os.path.expanduser(path)), REPOSITORY / path):
-        if os.path.isdir(folder):
+    for given in (Path(path), REPOSITORY / path):
+        if is_folder(given):
+            folder = expanded(given)
             missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
             if missing:
                 raise InputError(f"{given_by}={path}: the folder has no {missing[0]}; a model folder is needed.")
             if not any(folder.glob("*.safetensors")):
                 raise InputError(f"{given_by}={path}: the folder has no weights (*.safetensors).")
             return str(folder)
-    if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        given = shortened(path, 500)
+    if not _is_hub_id(path):
         raise InputError(
-            f"{given_by}={given}: no such folder. Give a model folder or a hub id such as Qwen/Qwen3-0.6B."
+            f"{given_by}={shortened(path, 200)}: no such folder. Give a model folder or a hub id such as "
+            "Qwen/Qwen3-0.6B."
         )
     return path
+
+
+def _is_hub_id(name: str) -> bool:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def announce_download(path: str) -> None:
@@ -99,14 +112,14 @@ def announce_download(path: str) -> None:
     try:
         get_hf_file_metadata(hf_hub_url(path, "config.json"), timeout=10)
     except (httpx.TransportError, OfflineModeIsEnabled) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error).rstrip(".")
         raise InputError(
-            f"model={path} is not on this machine, and {constants.ENDPOINT} cannot be asked ({reason.rstrip('.')}). "
+            f"the model {path} is not on this machine, and {constants.ENDPOINT} cannot be asked ({reason}). "
             f"Give a model's folder, or fetch it where there is a network: hf download {path}"
         ) from None
     except HfHubHTTPError:
         return  # there is no such model, or it is not for everybody: whoever loads it says which
-    print(f"model={path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
+    print(f"the model {path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
 
 
 def choose_device(device: str) -> str:
@@ -133,7 +146,7 @@ def model_settings(path: str) -> dict[str, Any]:
     file = Path(path) / "config.json"
     settings = read_json(file, "model's configuration", _MOST_BYTES) if file.is_file() else {}
     if not isinstance(settings, dict):
-        raise InputError(f"model={path}: its config.json must hold a JSON object.")
+        raise InputError(f"the model {path}: its config.json must hold a JSON object.")
     return settings
 
 

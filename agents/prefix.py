@@ -143,6 +143,9 @@ class FrozenPrefix:
         return together
 
     def _keep(self, name: bytes, states: torch.Tensor) -> None:
+        if name in self._states:
+            # An equal row of the same batch.
+            return
         size = states.numel() * states.element_size()
         if self.device_bytes + size <= self._budget:
             # A copy: a view would hold the whole padded batch.

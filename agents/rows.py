@@ -47,11 +47,6 @@ def rows(episode: Episode) -> list[Row]:
     return [_row(episode.turns[first:last], first) for first, last in pairwise(bounds)]
 
 
-def row(episode: Episode) -> Row:
-    """Puts an episode's turns in one row of T = sum of prompt and sampled tokens; empty without any."""
-    return _row(episode.turns, 0)
-
-
 def _row(given_turns: Sequence[Turn], first: int) -> Row:
     tokens: list[int] = []
     sampled: list[bool] = []

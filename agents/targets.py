@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envs.errors import InputError, nearest, unknown
+from envs.errors import InputError, nearest, shortened, unknown
 from envs.files import read_json
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _items(layer: str, text: str, num_blocks: int, selectors: Sequence[str]) -> 
     lowered = text.strip().lower()
     if lowered == "last":
         return [_Item(num_blocks - 1)]
-    if match := re.fullmatch(r"middle(?::(\d+))?", lowered):
+    if match := re.fullmatch(r"middle(?::(\d{1,6}))?", lowered):
         return [_Item(index) for index in middle(num_blocks, _count(layer, int(match[1] or 1), "middle", num_blocks))]
     if match := _RANKED.fullmatch(text.strip()):
         return [_Item(index) for index in _ranked(layer, match[1].lower(), int(match[2]), Path(match[3]), num_blocks)]
@@ -169,8 +169,8 @@ def _listed(layer: str, text: str, num_blocks: int, selectors: Sequence[str]) ->
     if match is None or int(match[2] or match[1]) < int(match[1]):
         words = (*selectors, *NAMES)
         raise InputError(
-            f"layer={layer} names no layer.{nearest(text, words)} Allowed: {', '.join(words)}, middle:K, a number 0 to "
-            f"{num_blocks - 1}, a list 1,3 or a range 2-4, a part of one ({num_blocks // 2}.mlp, "
+            f"layer={shortened(layer)} names no layer.{nearest(text, words)} Allowed: {', '.join(words)}, middle:K, a "
+            f"number 0 to {num_blocks - 1}, a list 1,3 or a range 2-4, a part of one ({num_blocks // 2}.mlp, "
             f"{num_blocks // 2}.attention), best:K@study.json, worst:K@study.json, boost:BLOCKS, lora:BLOCKS."
         )
     if match[3] is not None and match[3] not in PARTS:

@@ -6,6 +6,7 @@ Ctrl-C, 141 nobody reads the output any more (`| head`).
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from envs.config import load
 from envs.config_help import help_text
-from envs.errors import InputError, KeystoneError, unknown
+from envs.errors import InputError, KeystoneError, shortened, unknown
 from envs.installation import check_packages
 from envs.progress import shown
 
@@ -157,13 +158,13 @@ def _exit_code(work: Callable[[], int]) -> int:
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             _give_up_output()
             return 141
-        whose = f": {str(error.filename)!r}" if error.filename is not None else ""
+        whose = f": {shortened(str(error.filename), 300)!r}" if error.filename is not None else ""
         print(f"error: {' '.join(str(error.strerror or error).split())}{whose}.", file=sys.stderr)
         try:
             sys.stdout.flush()
         except OSError:
             _give_up_output()
-        return 1
+        return 2 if error.errno == errno.ENAMETOOLONG else 1
 
 
 def launched() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MEMORY = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
+
 
 class KeystoneError(Exception):
     """Root of every error that Keystone raises on purpose."""
@@ -29,6 +31,19 @@ class ExhaustedError(KeystoneError):
 def shortened(text: str, most: int = 100) -> str:
     """Cuts a text that may be of any length, so that a message stays one readable line."""
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that an error says, with the next one behind a colon; its kind if it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory, of the machine or of a device."""
+    # PyTorch's allocators raise plain RuntimeErrors on the CPU.
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or any(sign in said for sign in _MEMORY)
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> InputError:

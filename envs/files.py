@@ -79,12 +79,26 @@ def read_json(path: Path, what: str = "file", most: int = MOST_BYTES) -> Any:  #
     return parse_json(read_text(path, what, most), f"the {what} {str(path)!r}")
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ~ written out; one of a person who is not known here stays as it is, and nothing is there."""
+    return Path(os.path.expanduser(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path, in which ~ is a person's own folder, is that of a folder; one that the system refuses is not."""
+    try:
+        return expanded(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def check_empty(out: Path) -> None:
     """Makes sure that something new may be written to a folder.
 
     Raises:
-        InputError: it is there and not empty, or a file.
+        InputError: it is there and not empty, a file, or the system refuses its name.
     """
+    check_name("out=", str(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"out={out} exists and is not an empty folder.")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from agents.types import Episode, Policy
 from envs.errors import InputError, shortened
-from envs.files import understood
+from envs.files import check_name, understood
 from envs.pool import Counts, counts_of
 from envs.screen import Screen
 from envs.types import TextEnv
@@ -71,6 +71,7 @@ class EvaluationFolder(Folder):
         Raises:
             InputError: the folder holds another evaluation or something else.
         """
+        check_name("out=", str(path))
         if path.exists() and not path.is_dir():
             raise InputError(f"out={path} is a file; a folder is needed.")
         folder = cls(path)

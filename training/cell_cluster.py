@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from envs.errors import first_line
 from training.cell_workers import TRIES, LostCellError, Row
 
 _LOOK_SECONDS = 5.0
@@ -117,9 +118,9 @@ class _Watch:
         try:
             return ray.get(reference, timeout=_ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
-            first = str(error).strip().splitlines()[0]
             raise LostCellError(
-                f"Ray's cluster gives no answer ({what}): {first}. Finished cells are kept; the same command goes on."
+                f"Ray's cluster gives no answer ({what}): {first_line(error)}. Finished cells are kept; the same "
+                "command goes on."
             ) from None
 
 

@@ -25,7 +25,7 @@ from agents.samplers import VllmConfig
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
-from envs.files import understood
+from envs.files import expanded, understood
 from envs.registry import env_class, make_from
 from training import fitting
 from training.bench.shapes import SHAPES, Shape, build, find
@@ -86,7 +86,7 @@ def shape_of(config: RunConfig) -> Shape:
     """
     if config.model.name in SHAPES:
         return find(config.model.name)
-    file = Path(config.model.path).expanduser() / "config.json"
+    file = expanded(config.model.path) / "config.json"
     if not file.is_file():
         raise InputError(
             f"model={config.model.name or config.model.path}: a dry run needs a shape that is known here, "

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from agents.policies.synced import SyncError
 from envs.command import launched
-from envs.errors import ExhaustedError, InputError, StorageError
+from envs.errors import ExhaustedError, InputError, StorageError, first_line, is_out_of_memory
+from envs.files import expanded
 from training.heartbeat import LostProcessError, broken
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
-# PyTorch's allocators raise plain RuntimeErrors on the CPU.
-_MEMORY = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
 # What torch.distributed says of a process that is gone.
 _BROKEN = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 
@@ -37,7 +36,7 @@ def told(folder: Path, data: str = "") -> Iterator[None]:
     """
     command = f"python -m training.run resume={folder}"
     go_on = f"What was written before is whole; go on with: {command}"
-    given = Path(data).expanduser()
+    given = expanded(data)
     there = bool(data) and os.path.exists(given)
     try:
         yield
@@ -59,10 +58,9 @@ def told(folder: Path, data: str = "") -> Iterator[None]:
         if isinstance(error, RuntimeError) and launched() > 1 and any(sign in str(error).lower() for sign in _BROKEN):
             # Met where gradients are exchanged, whose group has a time limit of its own.
             raise LostProcessError(f"{broken(error)} {go_on}") from error
-        if not isinstance(error, MemoryError) and not any(sign in str(error).lower() for sign in _MEMORY):
+        if not is_out_of_memory(error):
             raise
-        why = str(error).strip().splitlines()
+        why = first_line(error) if str(error).strip() else "no more could be had"
         raise ExhaustedError(
-            f"out of memory ({why[0] if why else 'no more could be had'}). A smaller train.micro_batch_tokens= or "
-            f"train.groups= needs less. {go_on}"
+            f"out of memory ({why}). A smaller train.micro_batch_tokens= or train.groups= needs less. {go_on}"
         ) from error

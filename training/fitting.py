@@ -42,7 +42,7 @@ def skeleton(path: str, dtype: torch.dtype, *, offline: bool = False) -> PreTrai
         settings = AutoConfig.from_pretrained(path, local_files_only=local, trust_remote_code=False)
         with torch.device("meta"):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(settings, dtype=dtype)
-    except (OSError, ValueError):
+    except Exception:  # a broken configuration makes the library raise anything
         return None
     return model
 

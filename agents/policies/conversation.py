@@ -64,5 +64,5 @@ def too_long(shortest: int, context: int, reply: int) -> InputError:
     """
     return InputError(
         f"no first prompt fits the model: the shortest has {shortest} tokens, and of a context of {context} a reply "
-        f"takes up to {reply} (model.max_reply_tokens). Allow shorter replies, or take a model with a longer context."
+        f"takes up to {reply} (max_reply_tokens). Allow shorter replies, or take a model with a longer context."
     )

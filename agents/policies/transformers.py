@@ -26,7 +26,7 @@ from agents.policies.session import TransformersSession
 from agents.prompts import Manner
 from agents.quantized import keep_layout
 from agents.types import EpisodeKey, Format
-from envs.errors import InputError
+from envs.errors import InputError, first_line, is_out_of_memory, shortened
 from envs.worlds import Players
 
 _FULL_ATTENTION = {"full_attention", "sliding_attention"}
@@ -89,7 +89,8 @@ class TransformersPolicy:
             manner: how the worlds are spoken to that it plays; by default as `TextEnv` says.
 
         Raises:
-            InputError: the model keeps another state than keys and values, or the tokenizer marks no end of a reply.
+            InputError: the model keeps another state than keys and values, its context has no length, or the tokenizer
+                marks no end of a reply.
         """
         config = model.config.get_text_config()
         other = set(getattr(config, "layer_types", None) or ()) - _FULL_ATTENTION
@@ -103,7 +104,10 @@ class TransformersPolicy:
         self.format = Format.WHOLE if manner and manner.free_text else self.dialogue.format
         self.sampling = sampling
         windows = [max_context, config.max_position_embeddings, getattr(config, "sliding_window", None)]
-        self.max_context = min(window for window in windows if window)
+        known = [window for window in windows if window]
+        if not known:
+            raise InputError(f"model {name}: its config.json should say how long an episode may be, and does not.")
+        self.max_context = min(known)
 
     def open(self, keys: Sequence[EpisodeKey], players: Players) -> TransformersSession:
         """Starts a batch of conversations, row i keyed by `keys[i]`."""
@@ -146,19 +150,30 @@ def load(
             dtype=dtype,
             attn_implementation="sdpa",
             output_loading_info=True,
+            # They are refused below, by their names.
+            ignore_mismatched_sizes=True,
             # Rounded weights cannot be moved afterwards.
             **({} if quantization is None else {"quantization_config": quantization, "device_map": {"": device}}),
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"model={path} cannot be loaded: {reason}") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # A broken folder makes the libraries raise anything; what they say of it on purpose needs no kind.
+        kind = "" if isinstance(error, OSError | ValueError | SafetensorError) else f"{type(error).__name__}: "
+        raise InputError(f"the model {path} cannot be loaded: {kind}{shortened(first_line(error), 300)}") from error
     finally:
         logging.set_verbosity(verbosity)
     model, report = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
     if report["missing_keys"]:
         # The library would go on with random values there.
         missing = sorted(report["missing_keys"])
-        raise InputError(f"model={path}: its weights lack {len(missing)} tensors, for example {missing[0]}.")
+        raise InputError(f"the model {path}: its weights lack {len(missing)} tensors, for example {missing[0]}.")
+    if report["mismatched_keys"]:
+        name, found, wanted = sorted(report["mismatched_keys"])[0]
+        raise InputError(
+            f"the model {path}: {len(report['mismatched_keys'])} of its weights have other shapes than its config.json "
+            f"says, for example {name}: {tuple(found)} and not {tuple(wanted)}."
+        )
     if quantization is None:
         model.to(device)  # type: ignore[arg-type]
     else:

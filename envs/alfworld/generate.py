@@ -23,6 +23,7 @@ from envs.alfworld.writing import write_game
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
+from envs.files import expanded
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def write_games(config: GenerateConfig) -> Iterator[Path]:
         MissingExtraError: the `alfworld` package is not installed.
         InputError: the folder cannot be written to.
     """
-    folder = Path(config.out).expanduser() / RELEASE_FOLDER / config.split
+    folder = expanded(config.out) / RELEASE_FOLDER / config.split
     for name in TaskSource(GENERATED, config.split, config).sample(config.seed, config.games):
         problem = generate(*generated_arguments(name))
         try:

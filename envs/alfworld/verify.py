@@ -31,7 +31,7 @@ from envs.alfworld.walks import LENGTHS
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError, unknown
-from envs.files import check_writable, parse_json, read_text, writing
+from envs.files import check_writable, expanded, parse_json, read_text, writing
 
 ROWS = "rows.jsonl"
 ALL = "all"
@@ -130,7 +130,7 @@ def _games(data: str, split: str, required: bool) -> list[Game]:
         index = find_games(data, split)
     except InputError:
         # Without the rest of the release one split alone can be verified.
-        if required or not Path(data or os.environ.get("ALFWORLD_DATA", "")).expanduser().is_dir():
+        if required or not expanded(data or os.environ.get("ALFWORLD_DATA", "")).is_dir():
             raise
         index = None
     if index is None:

@@ -130,6 +130,15 @@ def test_a_deadline_ends_in_one_line(monkeypatch: pytest.MonkeyPatch):
     assert "key *** is" in line
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "-3", "1e999", "soon", ""])
+def test_a_wait_that_is_no_time_is_not_waited_for(wait: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(completions, "_FIRST_WAIT", 0.01)
+    with serving(chooser) as server:
+        server.troubles = [refuse(429, Retry_After=wait)]
+        asked = [{"role": "user", "content": "Admissible commands: a, b"}]
+        assert Endpoint(config(server)).complete(asked, 0, 1).text == "I go on. <action>a</action>"
+
+
 def test_a_server_that_asks_for_more_time_than_there_is():
     with serving(chooser) as server:
         server.troubles = [refuse(429, "later", Retry_After="3600")]

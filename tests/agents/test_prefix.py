@@ -147,3 +147,14 @@ def test_rows_that_begin_alike_are_told_apart():
         for row in (other, rows[0][:5]):
             assert torch.equal(logits(model, [row], prefix)[0], logits(model, [row])[0])
     assert (prefix.counts.hits, prefix.counts.misses) == (0, 3)
+
+
+def test_equal_rows_are_kept_and_counted_once():
+    model, (row, other) = build("qwen3", BLOCKS), rows_of((6, 4))
+    prefix = FrozenPrefix(model, TARGET)
+    with torch.no_grad():
+        for rows in ([row, row], [other, row, other, other], [row, other]):
+            for found, expected in zip(logits(model, rows, prefix), logits(model, rows), strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert prefix.device_bytes == (len(row) + len(other)) * 8 * 4
+    assert (prefix.counts.hits, prefix.counts.misses) == (3, 5)

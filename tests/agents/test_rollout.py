@@ -10,7 +10,7 @@ import pytest
 
 from agents.policies.scripted import ScriptedPolicy
 from agents.rollout import group, rollout
-from agents.rows import row
+from agents.rows import rows
 from agents.types import Episode, EpisodeKey, Format, Reply, StopReason, Turn
 from envs.errors import InputError
 from envs.types import Info, TextEnv
@@ -204,7 +204,7 @@ def test_a_row_is_the_turns_one_after_another() -> None:
     def turn(prompt: tuple[int, ...], tokens: tuple[int, ...], logprobs: tuple[float, ...]) -> Turn:
         return Turn("", "", "", True, 0.0, "", prompt, tokens, logprobs)
 
-    packed = row(Episode(keys("a")[0], [turn((1, 2), (3,), (-1.0,)), turn((), (4, 5), (-2.0, -3.0))]))
+    (packed,) = rows(Episode(keys("a")[0], [turn((1, 2), (3,), (-1.0,)), turn((), (4, 5), (-2.0, -3.0))]))
     assert packed.tokens.tolist() == [1, 2, 3, 4, 5]
     assert packed.sampled.tolist() == [False, False, True, True, True]
     assert packed.turn.tolist() == [0, 0, 0, 1, 1]
@@ -214,7 +214,7 @@ def test_a_row_is_the_turns_one_after_another() -> None:
 
 def test_a_scripted_episode_gives_an_empty_row() -> None:
     (episode,) = play("walk:2")
-    assert [len(part) for part in row(episode)] == [0, 0, 0, 0]
+    assert [len(part) for part in rows(episode)[0]] == [0, 0, 0, 0]
 
 
 def test_players_are_seeded_by_the_episode() -> None:

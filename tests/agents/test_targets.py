@@ -139,6 +139,9 @@ def test_what_is_no_study_is_refused(tmp_path: Path, content: str, line: str):
         ("8", "layer=7."),
         ("2,3-8", "numbered 0 to 7"),
         ("-1", "layer=-1 names no layer."),
+        # More digits than Python makes a number of.
+        ("middle:" + "9" * 5000, "9... names no layer."),
+        ("best:" + "9" * 5000 + "@study.json", "9... names no layer."),
         ("5-2", "layer=5-2 names no layer."),
         ("foo", "layer=foo names no layer. Allowed: middle, last, full, middle:K, a number 0 to 7,"),
         ("midle", "layer=midle names no layer. Did you mean 'middle'?"),

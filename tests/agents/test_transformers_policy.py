@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,8 @@ from agents.policies import session
 from agents.policies.sampling import draw_tokens
 from agents.policies.transformers import Sampling, TransformersPolicy, load
 from agents.rollout import rollout
-from agents.rows import row
+from agents.rows import Row
+from agents.rows import rows as rows_of
 from agents.types import Episode, EpisodeKey, Format, StopReason
 from envs.errors import InputError
 from envs.types import Info
@@ -33,6 +37,11 @@ def policy(
     kind: str = "qwen3", chat: bool = False, temperature: float = 1.0, tokens: int = 9, **kwargs: int
 ) -> TransformersPolicy:
     return TransformersPolicy(model(kind), byte_tokenizer(chat), Sampling(temperature, tokens), **kwargs)
+
+
+def row(episode: Episode) -> Row:
+    (only,) = rows_of(episode)
+    return only
 
 
 def plain_logprobs(played: TransformersPolicy, episode: Episode, temperature: float = 1.0) -> np.ndarray:
@@ -266,6 +275,73 @@ def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match="no weights"):
         load(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("good") / "model"
+    model().save_pretrained(made)
+    byte_tokenizer().save_pretrained(made)
+    return made
+
+
+def broken(good: Path, made: Path, file: str, content: Any) -> Path:
+    """A copy of a model folder with other content in one file: for a mapping, some of its keys."""
+    shutil.copytree(good, made)
+    known = json.loads((made / file).read_text()) if content else {}
+    (made / file).write_text(json.dumps(known | content if content else content))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("tokenizer.json", {}, "cannot be loaded: KeyError: "),
+        ("tokenizer.json", [], "cannot be loaded: TypeError: "),
+        ("tokenizer.json", {"model": None}, "cannot be loaded: Exception: "),
+        ("tokenizer_config.json", [], "cannot be loaded: TypeError: "),
+        ("generation_config.json", [], "cannot be loaded: TypeError: "),
+        ("config.json", {"hidden_size": "many"}, "field 'hidden_size': TypeError: Field 'hidden_size' expected int"),
+        ("config.json", {"hidden_size": 64}, "30 of its weights have other shapes than its config.json says, for"),
+        ("config.json", {"num_attention_heads": 0}, "cannot be loaded: ZeroDivisionError: "),
+        ("config.json", {"model_type": "nope"}, "cannot be loaded: The checkpoint"),
+    ],
+)
+def test_a_broken_model_folder_is_one_line(folder: Path, tmp_path: Path, file: str, content: Any, words: str) -> None:
+    path = broken(folder, tmp_path / "model", file, content)
+    with pytest.raises(InputError) as refusal:
+        load(str(path))
+    assert str(refusal.value).startswith(f"the model {path}")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_too_little_memory_is_no_fault_of_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", exhausted)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("template", [7, "{% if", "{{ nope.x }}", "{{ 1 + 'a' }}", "{{ 1 // 0 }}"])
+def test_a_broken_chat_template_is_one_line(folder: Path, tmp_path: Path, template: Any) -> None:
+    path = broken(folder, tmp_path / "model", "tokenizer_config.json", {"chat_template": template})
+    with pytest.raises(InputError, match="this model's chat template cannot be rendered: "):
+        rollout(Corridor, TransformersPolicy(*load(str(path)), Sampling(0.0, 4)), keys(1))
+
+
+def test_a_prompt_that_is_too_long_names_the_limit_without_a_commands_prefix() -> None:
+    narrow = TransformersPolicy(model(), byte_tokenizer(), Sampling(0.0, 30), max_context=40)
+    with pytest.raises(InputError, match=r"a reply takes up to 30 \(max_reply_tokens\)\. Allow shorter replies"):
+        rollout(Corridor, narrow, keys(1))
+
+
+def test_a_context_without_a_length_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = broken(folder, tmp_path / "model", "config.json", {"max_position_embeddings": 0})
+    with pytest.raises(InputError, match=r"its config\.json should say how long an episode may be"):
+        TransformersPolicy(*load(str(path)), Sampling())
 
 
 def test_a_model_with_another_memory_is_refused() -> None:

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import InputError, StorageError
-from envs.files import check_writable, parse_json, read_text, writing
+from envs.files import check_empty, check_writable, expanded, is_folder, parse_json, read_text, writing
+
+LONG = "a" * 300
 
 
 @pytest.mark.parametrize("text", ["1e999", '{"a": -1e400}', f"[{'9' * 400}.0]", "Infinity", "-Infinity", "[NaN]"])
@@ -102,3 +104,35 @@ def test_where_a_file_can_be_written(tmp_path: Path):
 def test_what_the_system_says_against_writing_is_one_line(tmp_path: Path):
     with pytest.raises(StorageError, match=r"cannot write .*x: No such file or directory\."), writing(tmp_path / "x"):
         (tmp_path / "nowhere" / "x").touch()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "there").mkdir()
+    return tmp_path
+
+
+def test_a_persons_folder_and_that_of_nobody(home: Path):
+    assert expanded("~/there") == home / "there"
+    assert is_folder("~/there")
+    assert is_folder(home)
+    assert expanded("~nosuchuser/x") == Path("~nosuchuser/x")
+    assert not is_folder("~nosuchuser/x")
+
+
+@pytest.mark.parametrize("name", [LONG, f"{LONG}/x", "a\0b", "/proc/self/nothing/x", f"{__file__}/x"])
+def test_what_can_be_no_folder_is_none(name: str):
+    assert not is_folder(name)
+
+
+@pytest.mark.parametrize("name", [LONG, f"x/{LONG}/y", "a\0b"])
+def test_a_name_that_the_system_refuses_is_one_line(name: str, tmp_path: Path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match=r"^out= [^\n]* cannot be the name of a file") as refusal:
+        check_empty(tmp_path / name)
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_name_that_is_free_is_taken(tmp_path: Path):
+    check_empty(tmp_path / "new" / "folder")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from envs.config import load
 from envs.errors import InputError
 from evals.panels import Panel
 from training.config import RunConfig
+from training.fitting import skeleton
 from training.prepare import check, check_apart
 
 
@@ -41,3 +45,8 @@ def test_training_may_not_play_the_panels_split():
 
 def test_the_anchor_has_a_short_key():
     assert config("anchor=state").env.anchor == "state"
+
+
+def test_a_configuration_that_breaks_the_library_is_left_to_whoever_loads_the_weights(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2", "hidden_size": "many", "num_hidden_layers": 2}')
+    assert skeleton(str(tmp_path), torch.float32) is None

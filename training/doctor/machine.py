@@ -19,6 +19,7 @@ from envs import sandbox
 from envs.cache import cache_folder
 from envs.config_schema import listed
 from envs.errors import InputError
+from envs.files import expanded
 from envs.sandbox.pool import INSTALL
 from training.config import RunConfig
 from training.doctor.findings import Finding, Level
@@ -245,7 +246,7 @@ def _writable(what: str, folder: Path, mend: str) -> list[Finding]:
 
 def _existing(folder: Path) -> Path:
     """The nearest thing of a path that is there already."""
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder).absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 

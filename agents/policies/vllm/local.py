@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from agents.policies.vllm.engine import Receipt, Request, Sampled
 from agents.samplers import VllmConfig
-from envs.errors import InputError
+from envs.errors import InputError, first_line, shortened
 
 # In this process; tensors are then handed over by reference. Nothing is reported, and threads are left where they are.
 _SETTINGS = {
@@ -99,7 +99,7 @@ class LocalEngine:
                     **_on_cpu(config) if device == "cpu" else _on_gpu(config),
                 )
             except (ValueError, NotImplementedError) as error:
-                raise InputError(f"sampler=vllm: vLLM refuses this model: {_first_line(error)}") from error
+                raise InputError(f"sampler=vllm: vLLM refuses this model: {_said(error)}") from error
         self._stance = "force_eager" if device == "cpu" else "default"
 
     def sample(self, requests: Sequence[Request]) -> list[Sampled]:
@@ -183,6 +183,8 @@ def _sampled(output: Any) -> Sampled:  # noqa: ANN401 - a class of vLLM's
     return Sampled(tokens, logprobs, output.num_cached_tokens or 0)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _said(error: Exception) -> str:
+    """What is wrong, of vLLM's own errors and of those that pydantic wraps around them."""
+    from pydantic import ValidationError
+
+    return shortened(error.errors()[0]["msg"] if isinstance(error, ValidationError) else first_line(error), 300)
