@@ -14,6 +14,7 @@ history files.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ class ScienceWorld(TextEnv):
         kinds = self.config.kinds
         which = ", ".join(kinds) if len(kinds) < len(VARIATIONS) else f"all {len(kinds)} kinds of tasks"
         easier = f", made easier by {', '.join(self.config.simplifications)}" if self.config.simplifications else ""
-        return f"ScienceWorld 1.2.3: {which}, split {self.config.split}{easier}"
+        return f"ScienceWorld {importlib.metadata.version('scienceworld')}: {which}, split {self.config.split}{easier}"
 
     def solution(self) -> tuple[str, ...]:
         """Returns the package's solution of the present task from its start.
