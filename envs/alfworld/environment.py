@@ -26,7 +26,8 @@ from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
 from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
 from envs.config_schema import key
-from envs.errors import InputError, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
 
@@ -255,15 +256,12 @@ class ALFWorld(TextEnv):
         return self._won or self._turns >= self.config.max_turns
 
     def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
-        for option in options:
-            if option not in ("task", "game"):
-                raise unknown("reset option", option, ("task", "game"))
+        check_reset(options, ("task", "game"))
         if "game" in options:
             return self._source.name_of(options["game"], seed or 0)
         if "task" in options:
             return str(options["task"])
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-        return self.sample_tasks(drawn, 1)[0]
+        return self.sample_tasks(seed_of(self, seed), 1)[0]
 
     def _open(self, location: Location) -> tuple[World | ReferenceWorld, Outline]:
         if self.config.engine == "reference":
