@@ -28,7 +28,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError

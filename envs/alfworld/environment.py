@@ -23,8 +23,8 @@ from envs.alfworld.difficulty import Difficulty
 from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, load_json, read_bytes, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
-from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
+from envs.alfworld.world import World
 from envs.config_schema import key
 from envs.drawing import check_reset, seed_of
 from envs.errors import InputError
@@ -120,7 +120,8 @@ class ALFWorld(TextEnv):
     }
     reference_options: ClassVar[Mapping[str, Any]] = {"engine": "reference"}
     step_parts: ClassVar[Mapping[str, str]] = {
-        "envs.alfworld.rules.World.step": "finding the command",
+        "envs.alfworld.world.World.step": "finding the command",
+        "envs.alfworld.world.*": "admissible commands",
         "envs.alfworld.rules.*.play": "rules",
         "envs.alfworld.rules._names": "text",
         "envs.alfworld.rules.*": "admissible commands",

@@ -43,7 +43,7 @@ except InputError as error:
 
 
 class ReferenceWorld:
-    """One game file played by the stock engine; the methods are those of `envs.alfworld.rules.World`."""
+    """One game file played by the stock engine; the methods are those of `envs.alfworld.world.World`."""
 
     def __init__(self, path: str | Path, goal: str | None = None) -> None:
         """Opens a game.

@@ -15,7 +15,7 @@ from envs.alfworld.dialects import CLASSIC, DOMAINS, PUBLISHED, UncoveredError
 from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Goal, Receptacle, Thing
 from envs.alfworld.reading import parse_game, read_game, read_outline
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.errors import InputError
 from tests.envs.alfworld import tiny
 

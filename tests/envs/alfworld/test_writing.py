@@ -19,7 +19,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.alfworld.writing import problem_text, write_game
 from envs.errors import InputError, MissingExtraError
 
