@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import uuid
 from contextlib import suppress
 from pathlib import Path
+
+from envs.files import replace
 
 
 def cache_folder() -> Path:
@@ -14,15 +15,7 @@ def cache_folder() -> Path:
 
 
 def write_aside(path: Path, content: bytes) -> None:
-    """Writes a derived file under another name and renames it, so that nobody ever reads half of it.
-
-    A cache that cannot be written is done without.
-    """
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
+    """Writes a derived file so that nobody ever reads half of it; a cache that cannot be written is done without."""
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+        replace(path, content)

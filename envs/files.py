@@ -12,8 +12,9 @@ import math
 import os
 import re
 import stat
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,19 @@ def named_path(what: str, name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         raise InputError(f"{what} {shortened(name)!r}: there is no home folder of that name.") from None
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a file under another name beside it and renames it, so that nobody ever reads half of it.
+
+    Raises:
+        OSError: it cannot be written; then nothing is left aside.
+    """
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise

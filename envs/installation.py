@@ -1,4 +1,4 @@
-"""Where this installation lives, and whether other projects' packages hide its own.
+"""Where this installation lives, whether other projects' packages hide its own, and how other processes find them.
 
 The four package names (`envs`, `agents`, `evals`, `training`) are words that other projects use too. Keystone is
 therefore installed in place (editable) and every command first makes sure that Python would import Keystone's own
@@ -8,6 +8,7 @@ folders.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,3 +67,8 @@ def check_packages(names: tuple[str, ...] = PACKAGES, home: Path = REPOSITORY) -
             f"Keystone's package {name!r} {where}. Run from the repository folder {home}, or uninstall the other "
             f"package (pip uninstall {name}) and install Keystone again (make install)."
         )
+
+
+def python_path() -> str:
+    """The `PYTHONPATH` under which another Python, started anywhere, finds the modules that this one finds."""
+    return os.pathsep.join(map(os.path.abspath, sys.path))

@@ -28,7 +28,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.command import run_command
 from envs.config_schema import key
 from envs.errors import InputError
@@ -154,11 +154,11 @@ def measure(games: Iterable[Game]) -> dict[str, Spread]:
     return measured | _mix([game.problem.goal.task_type for game in games], [game.room for game in games])
 
 
-def expert_turns(layout: Layout, seed: int, max_turns: int = MAX_TURNS) -> int | None:
+def expert_turns(layout: Layout, seed: int) -> int | None:
     """Lets the exploring expert play a game; returns the turns it needed, None if it did not win in time."""
     world, expert = World(layout), ExploringExpert(None, seed)
     text = world.reset()
-    for turn in range(1, max_turns + 1):
+    for turn in range(1, MAX_TURNS + 1):
         text = world.step(expert.act(text))
         if world.won:
             return turn

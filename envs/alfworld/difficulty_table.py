@@ -21,8 +21,8 @@ from envs.alfworld.experts import ExploringExpert
 from envs.alfworld.generator import SPLITS, generate
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
-from envs.alfworld.rules import World
 from envs.alfworld.sentences import SENTENCES
+from envs.alfworld.world import World
 from envs.command import run_command
 from envs.config_schema import key
 

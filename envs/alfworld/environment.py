@@ -23,10 +23,11 @@ from envs.alfworld.difficulty import Difficulty
 from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, load_json, read_bytes, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
-from envs.alfworld.rules import World
 from envs.alfworld.tasks import GOALS, Location, TaskSource
+from envs.alfworld.world import World
 from envs.config_schema import key
-from envs.errors import InputError, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
 
@@ -119,7 +120,8 @@ class ALFWorld(TextEnv):
     }
     reference_options: ClassVar[Mapping[str, Any]] = {"engine": "reference"}
     step_parts: ClassVar[Mapping[str, str]] = {
-        "envs.alfworld.rules.World.step": "finding the command",
+        "envs.alfworld.world.World.step": "finding the command",
+        "envs.alfworld.world.*": "admissible commands",
         "envs.alfworld.rules.*.play": "rules",
         "envs.alfworld.rules._names": "text",
         "envs.alfworld.rules.*": "admissible commands",
@@ -255,15 +257,12 @@ class ALFWorld(TextEnv):
         return self._won or self._turns >= self.config.max_turns
 
     def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
-        for option in options:
-            if option not in ("task", "game"):
-                raise unknown("reset option", option, ("task", "game"))
+        check_reset(options, ("task", "game"))
         if "game" in options:
             return self._source.name_of(options["game"], seed or 0)
         if "task" in options:
             return str(options["task"])
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-        return self.sample_tasks(drawn, 1)[0]
+        return self.sample_tasks(seed_of(self, seed), 1)[0]
 
     def _open(self, location: Location) -> tuple[World | ReferenceWorld, Outline]:
         if self.config.engine == "reference":

@@ -15,14 +15,10 @@ from collections.abc import Iterable
 
 from envs.alfworld import facts
 from envs.alfworld.observations import Knowledge, kind_of
+from envs.alfworld.oracle import APPLIANCES
 from envs.alfworld.sentences import Request, understand
 from envs.types import Info, TextEnv
 
-_TREATMENTS = {
-    "pick_clean_then_place_in_recep": "clean",
-    "pick_heat_then_place_in_recep": "heat",
-    "pick_cool_then_place_in_recep": "cool",
-}
 _OPENABLE = ("cabinet", "drawer", "fridge", "microwave", "safe")
 
 
@@ -87,7 +83,7 @@ class ExploringExpert:
         target = self._target(request)
         if held is None:
             return self._fetch(request.object_kind, self._done(target, request))
-        verb = _TREATMENTS.get(request.task_type)
+        verb = APPLIANCES.get(request.task_type)
         if verb and verb not in self.known.treatments.get(held, ()):
             station = facts.STATIONS[request.task_type].lower()
             place = self._nearest(name for name in self.known.receptacles if kind_of(name) == station)
@@ -96,7 +92,7 @@ class ExploringExpert:
 
     def _done(self, target: str, request: Request) -> list[str]:
         """Lists the objects that already lie at the target as asked."""
-        verb = _TREATMENTS.get(request.task_type)
+        verb = APPLIANCES.get(request.task_type)
         there = self.known.where(request.object_kind).get(target, [])
         return [name for name in there if not verb or verb in self.known.treatments.get(name, ())]
 

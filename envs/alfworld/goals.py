@@ -42,7 +42,7 @@ def human_goals(game: str | Path) -> tuple[str, ...]:
 @lru_cache(maxsize=8192)
 def _read(path: str, modified: int) -> tuple[str, ...]:
     """Reads a file once; a changed file is another one."""
-    content = load_json(read_bytes(path), path, kind="annotation file")
+    content = load_json(read_bytes(path, "annotation file"), path, "annotation file")
     annotated = content.get("turk_annotations")
     rows = annotated.get("anns") if isinstance(annotated, dict) else None
     if not isinstance(rows, list) or not rows:

@@ -72,7 +72,7 @@ class Problem(NamedTuple):
         name: the PDDL problem's name.
         start: the location id where the agent starts.
         receptacles: all receptacles, in file order.
-        things: all objects that have a type fact, in file order.
+        things: all objects, in file order; one without a type fact has the type "".
         can_contain: pairs (receptacle type, object type) (`canContain`).
         goal: what wins.
         sentence: the task line as the agent reads it, without "Your task is to: ", for example "put a mug in desk.".

@@ -35,19 +35,12 @@ class GameFile(NamedTuple):
     Attributes:
         problem: its facts.
         walkthrough: commands that win it; empty in format 2.1.1.
-        solvable: whether the file says that it can be won.
         dialect: how it words things.
     """
 
     problem: Problem
     walkthrough: tuple[str, ...]
-    solvable: bool
     dialect: Dialect
-
-    @property
-    def wording(self) -> str:
-        """Returns "move" (format 2.1.2) or "put" (format 2.1.1)."""
-        return self.dialect.wording
 
 
 class Outline(NamedTuple):
@@ -69,7 +62,6 @@ class _Parts(NamedTuple):
     grammar: str
     facts: str
     walkthrough: tuple[str, ...]
-    solvable: bool
 
 
 def read_game(path: str | Path) -> GameFile:
@@ -111,7 +103,7 @@ def parse_game(content: str, source: str) -> GameFile:
         raise UncoveredError(f"{source}: {error.what}", grammar_known=known) from error
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    return GameFile(problem, parts.walkthrough, parts.solvable, dialect)
+    return GameFile(problem, parts.walkthrough, dialect)
 
 
 def read_outline(path: str | Path) -> Outline:
@@ -158,11 +150,12 @@ def load_json(content: str | bytes, source: str, kind: str = "game file") -> dic
     return data
 
 
-def read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path, kind: str = "game file") -> bytes:
     """Reads a file of bounded size.
 
     Args:
         path: of an ordinary file; what is something else (a folder, a pipe, a device) is not opened.
+        kind: what sort of file it is, for errors.
 
     Returns:
         Its content.
@@ -172,13 +165,13 @@ def read_bytes(path: str | Path) -> bytes:
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"cannot read the game file {path}: it is not an ordinary file.")
+            raise InputError(f"cannot read the {kind} {path}: it is not an ordinary file.")
         with Path(path).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InputError(f"cannot read the game file {path}: {error.strerror or error}.") from error
+        raise InputError(f"cannot read the {kind} {path}: {error.strerror or error}.") from error
     if len(content) > MOST_BYTES:
-        raise InputError(f"cannot read the game file {path}: it has more than {MOST_BYTES >> 20} MB.")
+        raise InputError(f"cannot read the {kind} {path}: it has more than {MOST_BYTES >> 20} MB.")
     return content
 
 
@@ -197,9 +190,7 @@ def _parts(content: str, source: str) -> _Parts:
     walkthrough = data.get("walkthrough") or []
     if not isinstance(walkthrough, list) or not all(map(_is_command, walkthrough)):
         raise InputError(f"{source}: 'walkthrough' should be a list of commands.")
-    return _Parts(
-        data["pddl_domain"], data["grammar"], data["pddl_problem"], tuple(walkthrough), data.get("solvable") is True
-    )
+    return _Parts(data["pddl_domain"], data["grammar"], data["pddl_problem"], tuple(walkthrough))
 
 
 def _brings_no_expression(parts: _Parts) -> bool:

@@ -26,6 +26,7 @@ from envs.alfworld.reading import load_json, read_bytes
 from envs.alfworld.tasks import Location, generated_problem
 from envs.cache import cache_folder
 from envs.errors import InputError, MissingExtraError, shortened
+from envs.installation import python_path
 
 MOST_SECONDS = 120
 """How long the stock engine may take over a game that nobody asked it to play."""
@@ -42,7 +43,7 @@ except InputError as error:
 
 
 class ReferenceWorld:
-    """One game file played by the stock engine; the methods are those of `envs.alfworld.rules.World`."""
+    """One game file played by the stock engine; the methods are those of `envs.alfworld.world.World`."""
 
     def __init__(self, path: str | Path, goal: str | None = None) -> None:
         """Opens a game.
@@ -127,7 +128,7 @@ def check_loads(path: str, why: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _try(path: str, modified: int, why: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "PYTHONPATH": python_path()}
     command = [sys.executable, "-c", _TRIAL, path]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MOST_SECONDS, check=False)

@@ -14,13 +14,8 @@ from envs.alfworld import facts
 from envs.alfworld.difficulty import Difficulty
 from envs.alfworld.facts import STATIONS, Facts
 from envs.alfworld.furnishing import Furnisher, Task, reachable_places, weighted
+from envs.alfworld.layout import TREATABLE
 from envs.alfworld.problem import Receptacle, Thing
-
-_TREATMENTS = {
-    "pick_clean_then_place_in_recep": "cleanable",
-    "pick_heat_then_place_in_recep": "heatable",
-    "pick_cool_then_place_in_recep": "coolable",
-}
 
 
 def refurnish(
@@ -67,7 +62,7 @@ def lookalikes(task: Task, present: set[str], table: Facts) -> dict[str, dict[st
         Object type -> receptacle type -> weight, without "Type".
     """
     wished = reachable_places(task, task.wish.object_type, present, table)
-    treatment = _TREATMENTS.get(task.task_type)
+    treatment = TREATABLE.get(task.task_type)
     movable = [name for name in table.traits if "pickupable" in table.traits[name] and name != task.wish.object_type]
     alike = [
         name

@@ -19,8 +19,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from envs.alfworld.compiled import CompiledGames, Game, open_compiled
 from envs.alfworld.dialects import PACKAGED
 from envs.alfworld.difficulty import AS_REAL, Difficulty, read_label
@@ -29,6 +27,7 @@ from envs.alfworld.goals import human_goals
 from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
+from envs.drawing import check_draw, first_number, key_of, order, passes
 from envs.errors import InputError, shortened, unknown
 from envs.files import check_name, named_path
 
@@ -124,17 +123,17 @@ class TaskSource:
         With human goals a task is a game with one of its annotations. Every game comes once before any comes again with
         another annotation.
         """
-        if seed < 0 or count < 0:
-            raise InputError(f"cannot draw {count} tasks with the seed {seed}: both should be 0 or more.")
-        key = [seed, zlib.crc32(self.split.encode())]
+        check_draw(seed, count)
+        key = key_of(seed, self.split)
         if self.index is None:
             # Neighbours share the mix of task types evenly; seen rooms get numbers that training never draws.
-            first = int(np.random.default_rng(key).integers(_NUM_GENERATED))
+            first = first_number(seed, self.split, _NUM_GENERATED)
             first += 2 * _NUM_GENERATED if self.split == "valid_seen" else 0
             folder = "/".join(filter(None, (GENERATED, _ROOMS[self.split], self.difficulty.label)))
             return [f"{folder}/{first + number}" for number in range(count)]
-        draw = _annotated(self.index, key) if self.goals == "human" else _unannotated(self.index, key)
-        return list(islice(draw, count))
+        names = self.index.names
+        unannotated = (names[position] for position in passes(key, len(names)))
+        return list(islice(_annotated(self.index, key) if self.goals == "human" else unannotated, count))
 
     def describe(self) -> str:
         """Says in one line which games these are."""
@@ -162,8 +161,7 @@ class TaskSource:
         else:
             name = str(folder if (folder / GAME_FILE).is_file() else given)
         if self.goals == "human":
-            order = _annotation_order(self.locate(name).game, [seed, zlib.crc32(self.split.encode())], name)
-            return f"{name}#{order[0]}"
+            return f"{name}#{_annotation_order(self.locate(name).game, key_of(seed, self.split), name)[0]}"
         return name
 
     def locate(self, name: str) -> Location:
@@ -207,25 +205,15 @@ class TaskSource:
         return _kept(kept, position, location.goal) or compiled(location)
 
 
-def _unannotated(index: GameIndex, key: list[int]) -> Iterator[str]:
-    """Yields the games in random order, pass after pass without end."""
-    number = 0
-    while True:
-        for position in np.random.default_rng([*key, number]).permutation(len(index.names)):
-            yield index.names[position]
-        number += 1
-
-
 def _annotated(index: GameIndex, key: list[int]) -> Iterator[str]:
     """Yields the games with an annotation each, then with another one, until all have come; then starts over."""
     start = 0
     while True:
         number, left = 0, list(index.names)
         while left:
-            order = np.random.default_rng([*key, start + number]).permutation(len(index.names))
             alive = set(left)
             left = []
-            for name in (index.names[position] for position in order):
+            for name in (index.names[position] for position in order(key, start + number, len(index.names))):
                 annotations = _annotation_order(str(index.path(name)), key, name) if name in alive else []
                 if number < len(annotations):
                     yield f"{name}#{annotations[number]}"
@@ -236,8 +224,7 @@ def _annotated(index: GameIndex, key: list[int]) -> Iterator[str]:
 
 def _annotation_order(game: str, key: list[int], name: str) -> list[int]:
     """Returns the numbers of a game's annotations in an order that the seed and the game's name settle."""
-    draw = np.random.default_rng([*key, zlib.crc32(name.encode())])
-    return [int(number) for number in draw.permutation(len(human_goals(game)))]
+    return list(map(int, order(key, zlib.crc32(name.encode()), len(human_goals(game)))))
 
 
 def compiled(location: Location) -> Game:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from envs.alfworld.walks import Walk
 from envs.errors import InputError
-from envs.files import read_text
+from envs.files import read_text, replace
 
 TABLE = Path(__file__).with_name("transcripts.tsv")
 """The committed table."""
@@ -157,9 +157,7 @@ def write_table(path: Path, rows: Iterator[tuple[str, str, str]]) -> int:
         How many lines it has.
     """
     lines = [f"{game_key(name)}\t{kind}\t{hashed}\n" for name, kind, hashed in rows]
-    aside = path.with_name(f"{path.name}.new")
-    aside.write_text("".join(lines), encoding="utf-8")
-    aside.replace(path)
+    replace(path, "".join(lines).encode())
     return len(lines)
 
 

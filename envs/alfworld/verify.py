@@ -96,13 +96,12 @@ class Job(NamedTuple):
         return (self.game.name, self.walk, self.format)
 
 
-def ordered(data: str, split: str, seed: int = 0) -> list[Game]:
+def ordered(data: str, split: str) -> list[Game]:
     """Lists the games in the seeded, stratified order.
 
     Args:
         data: as for `find_games`.
         split: one split, or "all".
-        seed: of the order.
 
     Returns:
         The games; each split and task type is spread evenly over the list.
@@ -120,7 +119,7 @@ def ordered(data: str, split: str, seed: int = 0) -> list[Game]:
         raise InputError("there are no real games here to verify. Give data=PATH or set ALFWORLD_DATA.")
     placed = []
     for stratum, games in sorted(strata.items()):
-        random.Random(f"verify {seed} {stratum}").shuffle(games)
+        random.Random(f"verify 0 {stratum}").shuffle(games)
         placed += [((number + 0.5) / len(games), stratum, game) for number, game in enumerate(games)]
     return [game for _, _, game in sorted(placed)]
 

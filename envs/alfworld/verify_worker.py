@@ -19,9 +19,9 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld, remembering
-from envs.alfworld.rules import World
 from envs.alfworld.transcripts import digest, first_difference, play
 from envs.alfworld.walks import Walk
+from envs.alfworld.world import World
 from envs.errors import InputError
 
 if TYPE_CHECKING:

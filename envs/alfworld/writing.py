@@ -8,19 +8,19 @@ out of the installed package. Left out: the images, plans and annotations of ALF
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from envs.alfworld import facts
 from envs.alfworld.dialects import PACKAGED
+from envs.alfworld.games import GAME_FILE
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.package import GameTexts, read_game_texts
 from envs.alfworld.problem import Goal, Problem
 from envs.errors import InputError
+from envs.files import replace
 
-GAME_FILE = "game.tw-pddl"
 _UNKNOWN_TASK = "UNKNOWN GOAL."
 
 
@@ -75,9 +75,7 @@ def problem_text(problem: Problem, texts: GameTexts) -> str:
 
 
 def _write(path: Path, content: dict[str, object]) -> Path:
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(content), encoding="utf-8")
-    aside.replace(path)
+    replace(path, json.dumps(content).encode())
     return path
 
 

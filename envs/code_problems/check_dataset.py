@@ -62,9 +62,7 @@ def main(config: CheckConfig) -> int:
     """Checks all problems and prints the counts. Returns 1 if a problem is not usable."""
     chosen = means(config.sandbox)
     problems = _problems(config)
-    with ThreadPoolExecutor(MOST_AT_A_TIME) as pool:
-        futures = [pool.submit(check, problem, config.changes, config.time_limit, chosen) for problem in problems]
-        outcomes = [future.result() for future in track(futures, "problems")]
+    outcomes = _checked(problems, config, chosen)
     unusable = [outcome for outcome in outcomes if outcome.trouble]
     alterable = [outcome for outcome in outcomes if outcome.has_altered]
     table = Table("checked", "count", title=f"{config.data or 'generated problems'}; sandbox: {chosen}")
@@ -78,6 +76,16 @@ def main(config: CheckConfig) -> int:
     for outcome in unusable:
         console.print(f"not usable: {outcome.problem.name}: {outcome.trouble}", soft_wrap=True)
     return int(bool(unusable))
+
+
+def _checked(problems: list[Problem], config: CheckConfig, sandbox: str) -> list[Outcome]:
+    """Checks problems, several at a time; whatever ends it early, those that have not begun are not begun."""
+    pool = ThreadPoolExecutor(MOST_AT_A_TIME)
+    try:
+        futures = [pool.submit(check, problem, config.changes, config.time_limit, sandbox) for problem in problems]
+        return [future.result() for future in track(futures, "problems")]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def check(problem: Problem, changes: int, seconds: int, sandbox: str) -> Outcome:

@@ -28,6 +28,7 @@ from typing import Any
 
 from envs import hub
 from envs.code_problems.problems import Problem, needed_imports, tested_names, used_names
+from envs.drawing import split_of_tenth
 from envs.errors import InputError, shortened, unknown
 from envs.files import named_path, parse_json, read_text
 
@@ -187,7 +188,7 @@ def _split(row: Mapping[str, Any], where: str) -> str:
     if str(identifier).startswith("HumanEval/"):
         return "test"
     tenth = int(hashlib.sha256(str(identifier).encode()).hexdigest(), 16) % 10
-    return {0: "valid", 1: "test"}.get(tenth, "train")
+    return split_of_tenth(tenth)
 
 
 _Row = tuple[str, Any, str]

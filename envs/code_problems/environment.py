@@ -28,7 +28,8 @@ from envs.code_problems.players import OraclePlayer, RandomPlayer, StyledPlayer
 from envs.code_problems.problems import Problem
 from envs.code_problems.verification import run_tests, without_wrong_examples
 from envs.config_schema import check_values, key
-from envs.errors import InputError, nearest, shortened, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError, nearest, shortened
 from envs.sandbox import CHOICES, means
 from envs.types import Info, Player, TextEnv
 from envs.verifiers.unit_tests import Examination
@@ -217,12 +218,10 @@ class CodeProblems(TextEnv):
         return not self._won and not self._lost and self._turns >= self.config.max_turns
 
     def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
-        for option in options:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
+        check_reset(options)
         if "task" in options:
             return str(options["task"])
-        return self.sample_tasks(seed if seed is not None else int(self.np_random.integers(2**31)), 1)[0]
+        return self.sample_tasks(seed_of(self, seed), 1)[0]
 
     def _find(self, task: str) -> Problem:
         if not self._problems:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from envs.code_problems.problems import Problem
+from envs.drawing import split_of_tenth
 from envs.errors import InputError
 
 DIFFICULTIES = (1, 2, 3, 4, 5)
@@ -172,7 +173,7 @@ def _chain(draw: random.Random, shape: Shape) -> Chain:
 
 def _split_of(chain: Chain) -> str:
     tenth = int(hashlib.sha256(f"{chain.kind} {chain.code}".encode()).hexdigest(), 16) % 10
-    return {0: "valid", 1: "test"}.get(tenth, "train")
+    return split_of_tenth(tenth)
 
 
 def _inputs(draw: random.Random, kind: str) -> list[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from envs.contract.subject import ContractError
+from envs.installation import python_path
 from envs.registry import make
 from envs.types import Info
 
@@ -99,6 +100,5 @@ def play_here(request: Request) -> Played:
 
 
 def _variables() -> dict[str, str]:
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": other}
+    return {**os.environ, "PYTHONPATH": python_path(), "PYTHONHASHSEED": other}

@@ -15,7 +15,7 @@ from typing import Any
 
 from envs import hub
 from envs.errors import InputError, shortened
-from envs.files import named_path, parse_json
+from envs.files import named_path, parse_json, read_text
 from envs.math_problems.problems import SPLITS, Problem, split_of
 from envs.verifiers import Verdict
 from envs.verifiers.math_answer import verify
@@ -157,20 +157,14 @@ def _read_file(path: Path) -> dict[int, Problem]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, Any]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path}, line {number}"
-                try:
-                    yield number, where, parse_json(line, where)
-                except InputError:
-                    raise InputError(f"{where}: not JSON: {shortened(line.strip(), 60)!r}.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    for number, line in enumerate(read_text(path, "file of problems").split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            yield number, where, parse_json(line, where)
+        except InputError:
+            raise InputError(f"{where}: not JSON: {shortened(line.strip(), 60)!r}.") from None
 
 
 def _problem(record: Any, where: str, family: str) -> Problem:  # noqa: ANN401 - what a file holds

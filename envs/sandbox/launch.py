@@ -10,26 +10,23 @@ from __future__ import annotations
 import json
 import os
 import platform
-import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from envs.errors import KeystoneError
 from envs.killing import kill
-from envs.sandbox import seccomp, world
+from envs.sandbox import bubblewrap, seccomp, world
 from envs.sandbox.confinement import Setup
 
 _MODULES = ("kernel", "seccomp", "world", "confinement", "program", "worker")
 _START_SECONDS = 30.0
-_NOBODY = 65534
 _ENVIRONMENT = {
     "HOME": world.SCRATCH,
     "LANG": "C.UTF-8",
@@ -162,7 +159,7 @@ class Worker:
         self.send({"modules": modules, "setup": setup})
         answer = self.receive()
         if "map" in answer:
-            self.send({"user": _map_users(answer["map"])})
+            self.send({"user": bubblewrap.map_users(answer["map"])})
             self.receive()
         # Its forks share this with it.
         self._idle_memory = max(map(_held, [self.process.pid, *_descendants(self.process.pid)]))
@@ -195,34 +192,19 @@ def _start(means: str, inner: socket.socket, said: IO[bytes]) -> tuple[subproces
     python = [world.visible()["python"], "-S", "-s", "-P", "-B", "-c", _BOOTSTRAP, str(inner.fileno())]
     if means != "bubblewrap":
         return _popen(python, [inner.fileno()], said), 0
-    with _pipe() as (info, info_end), _pipe() as (block, block_end):
-        words = [*_bubblewrap(world.visible()), "--info-fd", str(info_end.fileno())]
-        words += ["--userns-block-fd", str(block.fileno()), "--", *python]
-        process = _popen(words, [inner.fileno(), info_end.fileno(), block.fileno()], said)
+    with bubblewrap.pipe() as (info, info_end), bubblewrap.pipe() as (block, block_end):
+        arguments = [*bubblewrap.words(world.visible()), "--info-fd", str(info_end.fileno())]
+        arguments += ["--userns-block-fd", str(block.fileno()), "--", *python]
+        process = _popen(arguments, [inner.fileno(), info_end.fileno(), block.fileno()], said)
         try:
             info_end.close()
-            told = _heard(info)
-            user = _map_users(json.loads(told)["child-pid"]) if told else 0
+            told = bubblewrap.heard(info, _START_SECONDS)
+            user = bubblewrap.map_users(json.loads(told)["child-pid"]) if told else 0
             block_end.write(b"1")
         except OSError:
             kill(process, "the sandbox's worker")
             raise
     return process, user
-
-
-def _heard(pipe: IO[bytes]) -> bytes:
-    """Reads what a starting sandbox says of itself, to the end.
-
-    Raises:
-        TimeoutError: it has not finished in time.
-    """
-    deadline, said = time.monotonic() + _START_SECONDS, b""
-    while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        part = os.read(pipe.fileno(), 1 << 16)
-        if not part:
-            return said
-        said += part
-    raise TimeoutError(f"bubblewrap did not start within {_START_SECONDS:g} s")
 
 
 def _popen(words: list[str], descriptors: list[int], said: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -236,46 +218,6 @@ def _popen(words: list[str], descriptors: list[int], said: IO[bytes]) -> subproc
         pass_fds=descriptors,
         start_new_session=True,
     )
-
-
-def _bubblewrap(files: world.World) -> list[str]:
-    program = shutil.which("bwrap") or "bwrap"
-    words = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    words += ["--unshare-cgroup-try", "--as-pid-1", "--cap-add", "ALL", "--hostname", "sandbox"]
-    shown = files["readable"] + files["devices"]
-    above = {str(folder) for path in shown for folder in Path(path).parents[:-1]}
-    for path in sorted(above):
-        # Bubblewrap would let nobody but the owner in.
-        words += ["--perms", "0755", "--dir", path]
-    for path in files["readable"]:
-        words += ["--ro-bind", path, path]
-    for path in files["hidden"]:
-        words += ["--tmpfs", path, "--remount-ro", path]
-    for path, content in files["links"].items():
-        words += ["--symlink", content, path]
-    for path in files["devices"]:
-        words += ["--dev-bind", path, path]
-    return [*words, "--dir", world.SCRATCH, "--remount-ro", "/", "--chdir", "/"]
-
-
-def _map_users(process: int) -> int:
-    """Says which users of ours are which in a new user namespace.
-
-    Args:
-        process: the first process of that namespace.
-
-    Returns:
-        The user id for programs there: 0, this user, or 1, nobody, where this is root.
-    """
-    folder = Path(f"/proc/{process}")
-    if os.geteuid() == 0:
-        for kind in ("uid", "gid"):
-            (folder / f"{kind}_map").write_text(f"0 0 1\n1 {_NOBODY} 1\n")
-        return 1
-    (folder / "setgroups").write_text("deny")
-    (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
-    (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
-    return 0
 
 
 def _descendants(process: int) -> list[int]:
@@ -296,11 +238,3 @@ def _held(process: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("RssAnon", "RssShmem")))
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Opens a pipe: its end to read from and its end to write to."""
-    read, write = os.pipe()
-    with open(read, "rb") as to_read, open(write, "wb", buffering=0) as to_write:
-        yield to_read, to_write

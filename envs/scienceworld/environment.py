@@ -14,6 +14,7 @@ history files.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from typing import Any, ClassVar
 import gymnasium
 
 from envs.config_schema import check_values, key, names_in
-from envs.errors import InputError, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.scienceworld.commands import admissible
 from envs.scienceworld.server import Server, ServerError, find_java, find_simulator
@@ -148,7 +150,7 @@ class ScienceWorld(TextEnv):
         kinds = self.config.kinds
         which = ", ".join(kinds) if len(kinds) < len(VARIATIONS) else f"all {len(kinds)} kinds of tasks"
         easier = f", made easier by {', '.join(self.config.simplifications)}" if self.config.simplifications else ""
-        return f"ScienceWorld 1.2.3: {which}, split {self.config.split}{easier}"
+        return f"ScienceWorld {importlib.metadata.version('scienceworld')}: {which}, split {self.config.split}{easier}"
 
     def solution(self) -> tuple[str, ...]:
         """Returns the package's solution of the present task from its start.
@@ -239,13 +241,10 @@ class ScienceWorld(TextEnv):
         return self._server, self._task
 
     def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
-        for option in options:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
+        check_reset(options)
         if "task" in options:
             return str(options["task"])
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-        return self.sample_tasks(drawn, 1)[0]
+        return self.sample_tasks(seed_of(self, seed), 1)[0]
 
     def _load(self, server: Server, task: Task, solved: bool) -> None:
         refusal = server.call("load", task.kind, task.variation, ",".join(task.simplifications), solved)

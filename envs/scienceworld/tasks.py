@@ -9,13 +9,13 @@ Draws go through the kinds in turn, so that the kind with 1,386 variations does 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
 
+from envs.drawing import check_draw, key_of
 from envs.errors import InputError, shortened, unknown
 
 SPLITS = ("train", "dev", "test")
@@ -142,9 +142,8 @@ def sample(kinds: Sequence[str], simplifications: tuple[str, ...], split: str, s
     Raises:
         InputError: the seed or the number is negative.
     """
-    if seed < 0 or num_tasks < 0:
-        raise InputError(f"cannot draw {num_tasks} tasks with the seed {seed}: both should be 0 or more.")
-    drawn = _passes(kinds, split, [seed, zlib.crc32(split.encode())])
+    check_draw(seed, num_tasks)
+    drawn = _passes(kinds, split, key_of(seed, split))
     return [Task(kind, simplifications, variation).name for kind, variation in islice(drawn, num_tasks)]
 
 

@@ -11,17 +11,16 @@ every step) are left to wrappers, as they change what is learned. A level that c
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any, ClassVar
 
 import gymnasium
-import numpy as np
 
 from envs.config_schema import key
-from envs.errors import InputError, shortened, unknown
+from envs.drawing import check_draw, check_reset, first_number, key_of, passes, seed_of
+from envs.errors import InputError, shortened
 from envs.players import RandomPlayer
 from envs.sokoban.board import MOVES, Level, drawn, moved, squares_of
 from envs.sokoban.files import LevelFiles
@@ -104,19 +103,13 @@ class Sokoban(TextEnv):
 
     def sample_tasks(self, seed: int, count: int) -> list[str]:
         """Draws `count` task names of the split; see `TextEnv.sample_tasks`."""
-        if seed < 0 or count < 0:
-            raise InputError(f"cannot draw {count} tasks with the seed {seed}: both should be 0 or more.")
-        keys = [seed, zlib.crc32(self.config.split.encode())]
+        check_draw(seed, count)
         if self._files is None:
-            first = int(np.random.default_rng(keys).integers(_NUM_GENERATED))
+            first = first_number(seed, self.config.split, _NUM_GENERATED)
             folder = f"{_GENERATED}/{self.config.split}/{self.config.label}"
             return [f"{folder}/{first + number}" for number in range(count)]
-        files, names, pass_number = self._files, list[str](), 0
-        while len(names) < count:
-            order = np.random.default_rng([*keys, pass_number]).permutation(files.count)
-            names += [files.name(int(position)) for position in islice(order, count - len(names))]
-            pass_number += 1
-        return names
+        drawn = passes(key_of(seed, self.config.split), self._files.count)
+        return [self._files.name(position) for position in islice(drawn, count)]
 
     @property
     def evaluation_split(self) -> str:
@@ -177,10 +170,8 @@ class Sokoban(TextEnv):
             InputError: if there is no such task, or its level is broken.
         """
         gymnasium.Env.reset(self, seed=seed)
-        for option in options or {}:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
-        drawn_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        check_reset(options or {})
+        drawn_seed = seed_of(self, seed)
         task = str(options["task"]) if options else self.sample_tasks(drawn_seed, 1)[0]
         level, self._task_type = self._open(task)
         self._task, self._level, self._turns = task, level, 0

@@ -11,17 +11,18 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from envs.errors import InputError, shortened
-from envs.files import named_path
+from envs.files import named_path, read_text
 from envs.sokoban.board import Level, LevelError, read_level
 from envs.sokoban.generator import SPLITS, split_of
 
+_MOST_BYTES, _LONGEST_LINE = 1 << 28, 1 << 16
 _ENDINGS = (".txt", ".xsb", ".sok")
 _ROW = re.compile(r"[^;]*#[^;]*")
 _COMMENT = re.compile(r"^\s*;.*$", re.MULTILINE)
@@ -57,9 +58,9 @@ class LevelFiles:
         self.root = path if path.is_dir() else path.parent
         self._files: list[Path] = []
         self._numbers: list[list[int] | range] = []
-        self._places = {file: place for place, file in enumerate(_level_files(path))}
+        self._known = dict.fromkeys(_level_files(path))
         digest = hashlib.sha256()
-        for file in self._places:
+        for file in self._known:
             published = _published_split(file, path)
             if published not in ("", split):
                 continue
@@ -75,7 +76,7 @@ class LevelFiles:
         self.count = self._ends[-1] if self._ends else 0
         self.sha256 = digest.hexdigest()
         if not self.count:
-            raise InputError(f"{data!r} has no levels of the split {split!r}. {_where_levels_are(path, self._places)}")
+            raise InputError(f"{data!r} has no levels of the split {split!r}. {_where_levels_are(path, self._known)}")
 
     def name(self, position: int) -> str:
         """Returns the name of one of the `count` levels, such as "unfiltered/test/000.txt#12"."""
@@ -91,7 +92,7 @@ class LevelFiles:
         """
         file_name, _, number = name.rpartition("#")
         file = self.root / file_name
-        if file not in self._places or not re.fullmatch("0|[1-9][0-9]{0,8}", number):
+        if file not in self._known or not re.fullmatch("0|[1-9][0-9]{0,8}", number):
             raise InputError(f"unknown task {shortened(name)!r}. Levels here are named like {self.name(0)!r}.")
         try:
             changed = file.stat().st_mtime_ns
@@ -117,8 +118,13 @@ def _level_files(path: Path) -> list[Path]:
 
 
 def _has_levels(file: Path) -> bool:
-    """Whether a text file in a folder looks like levels, not like a licence or notes."""
-    return any(line.startswith("##") or line.startswith(" #") for line in _content(file).splitlines())
+    """Whether a text file in a folder looks like levels, not like a licence or notes, whatever these are written in."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            lines = iter(partial(opened.readline, _LONGEST_LINE), "")
+            return any(line.startswith(("##", " #")) for line in lines)
+    except OSError as error:
+        raise InputError(f"cannot read the level file {str(file)!r}: {error.strerror or error}.") from None
 
 
 def _published_split(file: Path, data: Path) -> str:
@@ -128,19 +134,14 @@ def _published_split(file: Path, data: Path) -> str:
     return next((split for split in SPLITS if split in words), "")
 
 
-def _where_levels_are(path: Path, files: dict[Path, int]) -> str:
+def _where_levels_are(path: Path, files: Iterable[Path]) -> str:
     splits = sorted({_published_split(file, path) or "by checksum" for file in files})
     names = [split for split in splits if split in SPLITS]
     return f"Its files are of the split {' and '.join(names)}: give split={names[0]}." if names else "It has too few."
 
 
 def _content(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the level file {str(file)!r}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"the level file {str(file)!r} is not UTF-8 text.") from None
+    return read_text(file, "level file", _MOST_BYTES)
 
 
 def _numbers_of_split(file: Path, split: str) -> list[int]:

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import gymnasium
 
 from envs.config_schema import key
-from envs.errors import InputError, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.textworld.families import FAMILIES, SPLITS, Family, is_made
 from envs.textworld.files import FACTS, read_bytes
@@ -225,15 +226,12 @@ class TextWorld(TextEnv):
         return self._story
 
     def _choose(self, seed: int | None, options: dict[str, Any]) -> str:
-        for option in options:
-            if option not in ("task", "game"):
-                raise unknown("reset option", option, ("task", "game"))
+        check_reset(options, ("task", "game"))
         if "game" in options:
             return self._source.name_of(options["game"])
         if "task" in options:
             return str(options["task"])
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
-        return self.sample_tasks(drawn, 1)[0]
+        return self.sample_tasks(seed_of(self, seed), 1)[0]
 
     def _info(self, story: Story) -> Info:
         family = self._task.partition("/")[0]

@@ -71,7 +71,7 @@ def compile_story(game: Any, path: Path) -> None:  # noqa: ANN401
         path: of the `.z8` to write.
 
     Raises:
-        InputError: Inform 7 refuses the game or takes too long.
+        InputError: Inform 7 cannot be run, refuses the game or takes too long.
     """
     from textworld.generator.inform7 import generate_inform7_source
 
@@ -100,6 +100,8 @@ def _run(command: list[str | Path]) -> None:
         done = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise InputError(f"{Path(command[0]).name} did not compile the game in {MOST_SECONDS} seconds.") from None
+    except OSError as error:
+        raise InputError(f"Inform 7 cannot be run here: {command[0]}: {error.strerror or error}.") from None
     if done.returncode:
         said = (done.stderr + done.stdout).decode("utf-8", "replace")
         raise InputError(f"{Path(command[0]).name} cannot compile the game: {shortened(' '.join(said.split()), 300)}")

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
-from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
+from envs.drawing import check_draw, key_of, passes
 from envs.errors import InputError, shortened
 from envs.files import check_name, named_path
 from envs.textworld.families import SPLITS, Family, is_made, task_name
@@ -50,10 +47,9 @@ class TaskSource:
 
     def sample(self, seed: int, num_tasks: int) -> list[str]:
         """Draws task names; see `envs.types.TextEnv.sample_tasks`."""
-        if seed < 0 or num_tasks < 0:
-            raise InputError(f"cannot draw {num_tasks} tasks with the seed {seed}: both should be 0 or more.")
-        key = [seed, zlib.crc32(self.split.encode())]
-        return [self._name(number) for number in islice(_passes(self._num_games, key), num_tasks)]
+        check_draw(seed, num_tasks)
+        drawn = passes(key_of(seed, self.split), self._num_games)
+        return [self._name(number) for number in islice(drawn, num_tasks)]
 
     def describe(self) -> str:
         """Says in one line which games these are."""
@@ -134,9 +130,3 @@ def _divided(names: list[str]) -> dict[str, list[str]]:
     ends = {"train": order[:num_train], "valid": order[num_train : num_train + num_valid]}
     ends["test"] = order[num_train + num_valid :]
     return {split: sorted(part) for split, part in ends.items()}
-
-
-def _passes(num_games: int, key: list[int]) -> Iterator[int]:
-    """Yields the games' numbers in random order, pass after pass without end."""
-    for number in count():
-        yield from map(int, np.random.default_rng([*key, number]).permutation(num_games))

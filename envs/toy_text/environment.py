@@ -21,7 +21,8 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.toy_text.blackjack import BlackjackEnv
 
-from envs.errors import InputError, shortened, unknown
+from envs.drawing import check_draw, check_reset, first_number, seed_of, split_of_tenth
+from envs.errors import InputError, shortened
 from envs.players import RandomPlayer
 from envs.toy_text.making import SPLITS, ToyTextConfig, has_one_start, made, random_map
 from envs.toy_text.planning import basic_strategy, best_actions, changing, is_random, transitions_of
@@ -117,9 +118,8 @@ class ToyText(TextEnv):
 
     def sample_tasks(self, seed: int, count: int) -> list[str]:
         """Draws `count` task names of the split; see `TextEnv.sample_tasks`."""
-        if seed < 0 or count < 0:
-            raise InputError(f"cannot draw {count} tasks with the seed {seed}: both should be 0 or more.")
-        first = int(np.random.default_rng([seed, zlib.crc32(self.config.split.encode())]).integers(_NUM_TASKS))
+        check_draw(seed, count)
+        first = first_number(seed, self.config.split, _NUM_TASKS)
         return [f"{self.config.label}/{self.config.split}/{first + number}" for number in range(count)]
 
     @property
@@ -151,10 +151,8 @@ class ToyText(TextEnv):
             InputError: if there is no such task.
         """
         gymnasium.Env.reset(self, seed=seed)
-        for option in options or {}:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
+        check_reset(options or {})
+        drawn = seed_of(self, seed)
         self._task = str(options["task"]) if options else self.sample_tasks(drawn, 1)[0]
         split, number = self._parsed(self._task)
         self._start(split, number)
@@ -265,4 +263,4 @@ def _toy_text(env: TextEnv) -> ToyText:
 
 
 def _split_of(situation: str) -> str:
-    return {0: "valid", 1: "test"}.get(zlib.crc32(situation.encode()) % 10, "train")
+    return split_of_tenth(zlib.crc32(situation.encode()) % 10)

@@ -6,8 +6,7 @@ library only.
 
 The job comes as the text of the program: `{"tests": text or [text, ...], "names": [...] or null}` in JSON. Reports
 are lines of JSON on a file descriptor that the program under test does not have: `{"invalid": text}`, or `{"count":
-n}` and then `{"test": index, "source": text, "passed": bool, "message": text}` for each statement that tests
-something.
+n}` and then `{"source": text, "passed": bool, "message": text}` for each statement that tests something, in order.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from envs.installation import python_path
 from envs.killing import kill
 from envs.verifiers.process_server import WALL_SECONDS
 
@@ -30,7 +31,6 @@ class _Server:
     """One server process."""
 
     def __init__(self) -> None:
-        paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
             [sys.executable, str(_SCRIPT)],
             stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ class _Server:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             # Libraries of linear algebra reserve memory for each thread.
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
         assert self._process.stdin is not None

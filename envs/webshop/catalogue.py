@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from envs.drawing import split_of_tenth
 from envs.errors import InputError
 from envs.files import named_path
 from envs.webshop.generator import generated_shop
@@ -61,7 +62,7 @@ def generated_catalogue(num_products: int) -> Catalogue:
     goals = {goal.name: goal for goal in human_goals(products, instructions, "the generated shop")}
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name, goal in goals.items():
-        splits[{0: "valid", 1: "test"}.get(zlib.crc32(goal.asin.encode()) % 10, "train")].append(name)
+        splits[split_of_tenth(zlib.crc32(goal.asin.encode()) % 10)].append(name)
     return Catalogue(Shop(products), goals, splits, f"a generated shop of {num_products:,} products")
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import json
 import re
 import string
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
 import gymnasium
-import numpy as np
 
 from envs.config_schema import check_values, key
-from envs.errors import InputError, shortened, unknown
+from envs.drawing import check_draw, check_reset, key_of, passes, seed_of
+from envs.errors import InputError, shortened
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
 from envs.webshop.catalogue import SPLITS, Catalogue, generated_catalogue, read_catalogue
@@ -124,18 +123,11 @@ class WebShop(TextEnv):
 
     def sample_tasks(self, seed: int, count: int) -> list[str]:
         """Draws `count` task names of the split; see `TextEnv.sample_tasks`."""
-        if seed < 0 or count < 0:
-            raise InputError(f"cannot draw {count} tasks with the seed {seed}: both should be 0 or more.")
+        check_draw(seed, count)
         goals = self._catalogue.splits[self.config.split]
         prefix = "" if self.config.data else f"generated/{self.config.products}/"
-        names: list[str] = []
-        number = 0
-        while len(names) < count:
-            order = np.random.default_rng([seed, zlib.crc32(self.config.split.encode()), number])
-            positions = islice(order.permutation(len(goals)), count - len(names))
-            names += [prefix + goals[int(position)] for position in positions]
-            number += 1
-        return names
+        drawn = passes(key_of(seed, self.config.split), len(goals))
+        return [prefix + goals[position] for position in islice(drawn, count)]
 
     @property
     def evaluation_split(self) -> str:
@@ -169,10 +161,8 @@ class WebShop(TextEnv):
             InputError: if there is no such task.
         """
         gymnasium.Env.reset(self, seed=seed)
-        for option in options or {}:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
+        check_reset(options or {})
+        drawn = seed_of(self, seed)
         task = str(options["task"]) if options else self.sample_tasks(drawn, 1)[0]
         self._playing, goal = self._open(task)
         self._task, self._goal, self._place = task, goal, Place()

@@ -20,7 +20,7 @@ from envs.alfworld.environment import ALFWorld
 from envs.alfworld.games import GameIndex, find_games
 from envs.alfworld.layout import Layout, arrange
 from envs.alfworld.reading import read_game
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.installation import REPOSITORY
 from tests.envs.alfworld import tiny
 

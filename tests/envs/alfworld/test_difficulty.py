@@ -23,8 +23,8 @@ from envs.alfworld.generator import generate
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Problem
-from envs.alfworld.rules import World
 from envs.alfworld.sentences import SENTENCES
+from envs.alfworld.world import World
 from envs.config import load
 from envs.errors import InputError
 from tests.envs.alfworld import tiny

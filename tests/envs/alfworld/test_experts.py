@@ -19,7 +19,7 @@ from envs.alfworld.generator import generate
 from envs.alfworld.layout import Layout
 from envs.alfworld.observations import Knowledge, kind_of
 from envs.alfworld.reading import read_game
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 
 GAMES = 100
 

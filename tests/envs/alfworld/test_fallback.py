@@ -15,8 +15,8 @@ from envs.alfworld.environment import ALFWorld
 from envs.alfworld.generator import generate
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld, check_loads
-from envs.alfworld.rules import World
 from envs.alfworld.tasks import compiled
+from envs.alfworld.world import World
 from envs.alfworld.writing import write_game
 from envs.errors import InputError, MissingExtraError
 from tests.envs.alfworld import tiny

@@ -22,8 +22,8 @@ from envs.alfworld.generator import UNSEEN_ROOMS, generate, rooms_of
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.problem import Problem
-from envs.alfworld.rules import World
 from envs.alfworld.sentences import understand
+from envs.alfworld.world import World
 from envs.errors import InputError
 
 ALFWORLD_UNSEEN = {10, 219, 308, 424}

@@ -15,6 +15,7 @@ from envs.alfworld import dialects
 from envs.alfworld.dialects import TASK_LINE, grammar_fingerprint
 from envs.alfworld.environment import ALFWorld
 from envs.alfworld.goals import human_goals
+from envs.alfworld.reading import MOST_BYTES
 from envs.errors import InputError
 from tests.envs.alfworld import tiny
 
@@ -153,6 +154,14 @@ def test_any_annotation_file_gives_goals_or_one_error(
         return
     assert goals
     assert all(goal.isprintable() or not goal.isascii() for goal in goals)
+
+
+def test_an_annotation_file_without_end_is_called_by_its_name(data: Path) -> None:
+    path = data / "json_2.1.1" / NAME.format(0) / "traj_data.json"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(InputError, match=r"cannot read the annotation file .* has more than 8 MB"):
+        make(data).sample_tasks(0, 4)
 
 
 def check_one_line(error: InputError) -> None:

@@ -18,7 +18,7 @@ from envs.alfworld.games import find_games, forget
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import MOST_BYTES, parse_game, read_game, read_outline
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.errors import InputError
 from tests.envs.alfworld import tiny
 

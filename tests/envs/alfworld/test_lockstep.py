@@ -23,7 +23,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld, remembering
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 
 COUNTS = {"train": 5, "valid_seen": 4}
 """Games of each task type, by split: 54 in all; `envs.alfworld.verify games=all` plays every one."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from envs.alfworld.dialects import CLASSIC, PACKAGED
 from envs.alfworld.generator import generate
 from envs.alfworld.layout import Layout
-from envs.alfworld.rules import RULES, World
+from envs.alfworld.rules import RULES
+from envs.alfworld.world import World
 from tests.envs.alfworld.kitchen import kitchen
 
 NONSENSE = ("", "look around", "go to", "LOOK", "take nothing 1 from nowhere 1")

@@ -22,7 +22,7 @@ from envs.alfworld.generator import generate
 from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan, plan_from
 from envs.alfworld.problem import Goal, Problem, Receptacle, Thing
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.errors import InputError
 from tests.envs.alfworld.kitchen import kitchen
 from tests.envs.alfworld.test_rules import GOALS

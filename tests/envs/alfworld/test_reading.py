@@ -15,7 +15,7 @@ from envs.alfworld.dialects import CLASSIC, DOMAINS, PUBLISHED, UncoveredError
 from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Goal, Receptacle, Thing
 from envs.alfworld.reading import parse_game, read_game, read_outline
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.errors import InputError
 from tests.envs.alfworld import tiny
 
@@ -54,14 +54,11 @@ def test_reads_the_facts(tmp_path: Path) -> None:
     assert problem.goal == Goal("pick_and_place_simple", "MugType", "DeskType")
     assert problem.sentence == "put a mug in desk."
     assert game.walkthrough == tuple(tiny.WALKTHROUGH)
-    assert game.solvable
-    assert game.wording == "move"
+    assert game.dialect.wording == "move"
 
 
-def test_missing_walkthrough_and_solvable_have_defaults() -> None:
-    game = parse_game(json.dumps(tiny.content(walkthrough=None, solvable=None)), "x")
-    assert game.walkthrough == ()
-    assert not game.solvable
+def test_a_missing_walkthrough_is_empty() -> None:
+    assert parse_game(json.dumps(tiny.content(walkthrough=None, solvable=None)), "x").walkthrough == ()
 
 
 def test_entities_without_a_type_are_kept_for_the_numbering() -> None:
@@ -261,7 +258,6 @@ def test_real_games_of_both_formats(alfworld_data: Path) -> None:
     for path in paths:
         game = read_game(path)
         assert game.dialect == PUBLISHED
-        assert game.solvable
         assert path.parts[-3].startswith(game.problem.goal.task_type)
         assert 3 <= len(game.walkthrough) <= 10
         data = json.loads(path.read_text())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from envs.alfworld.games import find_games
 from envs.alfworld.layout import Layout, spoken_names
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import read_game
-from envs.alfworld.rules import RULES, World
+from envs.alfworld.rules import RULES
+from envs.alfworld.world import World
 from envs.installation import REPOSITORY
 from tests.envs.alfworld.kitchen import kitchen
 
@@ -395,17 +398,19 @@ def test_walkthroughs_and_plans_win_real_games(alfworld_data: Path) -> None:
                 assert made.won, name
 
 
-def test_the_verb_that_contributing_adds() -> None:
+def test_the_verb_that_contributing_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two pieces of code there, put where it says they go."""
     guide = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     added, tried = re.findall(r"```python\n(.*?)```", guide.partition("## Adding a verb")[2], re.DOTALL)[:2]
     source = (REPOSITORY / "envs" / "alfworld" / "rules.py").read_text(encoding="utf-8")
     head, table, rest = source.partition("RULES: tuple[Rule, ...] = (\n")
-    names: dict[str, Any] = {"__name__": "envs.alfworld.rules"}
-    exec(f"{head}{added}\n\n{table}    ToggleObjectOff(),\n{rest}", names)
+    rules, playing = ModuleType("envs.alfworld.rules"), ModuleType("envs.alfworld.world")
+    exec(f"{head}{added}\n\n{table}    ToggleObjectOff(),\n{rest}", rules.__dict__)
+    monkeypatch.setitem(sys.modules, "envs.alfworld.rules", rules)
+    exec((REPOSITORY / "envs" / "alfworld" / "world.py").read_text(encoding="utf-8"), playing.__dict__)
 
     def made(*played: str) -> World:
-        world = names["World"](Layout(kitchen()))
+        world = playing.World(Layout(kitchen()))
         return [world, *map(world.step, played)][0]
 
     test: dict[str, Any] = {"world": made, "NOTHING": NOTHING}

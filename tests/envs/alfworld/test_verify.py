@@ -17,11 +17,12 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.oracle import plan
 from envs.alfworld.reading import parse_game, read_game
 from envs.alfworld.reference import ReferenceWorld, remembering
-from envs.alfworld.rules import CoolObject, World
+from envs.alfworld.rules import CoolObject
 from envs.alfworld.transcripts import TABLE, Answer, digest, first_difference, game_key, play, read_table, write_table
 from envs.alfworld.verify import Game, Job, VerifyConfig, jobs_of, ordered, run
 from envs.alfworld.verify_worker import older, walk
 from envs.alfworld.walks import LENGTHS, Walk
+from envs.alfworld.world import World
 from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError

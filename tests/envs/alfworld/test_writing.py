@@ -19,7 +19,7 @@ from envs.alfworld.layout import Layout
 from envs.alfworld.problem import Problem
 from envs.alfworld.reading import read_game
 from envs.alfworld.reference import ReferenceWorld
-from envs.alfworld.rules import World
+from envs.alfworld.world import World
 from envs.alfworld.writing import problem_text, write_game
 from envs.errors import InputError, MissingExtraError
 
@@ -73,7 +73,6 @@ def test_written_games_are_read_back(tmp_path_factory: pytest.TempPathFactory, s
     problem = generate(split, index)
     game = read_game(write_game(problem, tmp_path_factory.mktemp("games") / "game"))
     assert canonical(game.problem) == canonical(problem)
-    assert game.solvable
     world = World(Layout(game.problem, game.dialect))
     for command in game.walkthrough:
         world.step(command)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import builtins
 import json
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envs.code_problems.check_dataset import CheckConfig, main
+from envs.code_problems import check_dataset
+from envs.code_problems.check_dataset import CheckConfig, Outcome, main
 from envs.code_problems.datasets import MissingSplitError, read
 from envs.code_problems.environment import CodeProblems
+from envs.code_problems.problems import Problem
 from envs.errors import InputError, MissingExtraError
+from envs.sandbox import MOST_AT_A_TIME
 from envs.verifiers.unit_tests import verify
 from tests.envs.code_problems.rows import HUMAN_EVAL_ROW, MBPP_ROW, write
 
@@ -174,6 +179,22 @@ def test_the_check_finds_unusable_problems(tmp_path: Path, capsys: pytest.Captur
     assert "mbpp/603: the tests hold for other values too" in said
     assert "mbpp/601" not in said
     assert main(CheckConfig(data=write(tmp_path / "b.jsonl", good, HUMAN_EVAL_ROW))) == 0
+
+
+def test_ctrl_c_ends_the_check(monkeypatch: pytest.MonkeyPatch):
+    begun: list[str] = []
+    checked = check_dataset.check
+
+    def interrupting(problem: Problem, *rest: Any) -> Outcome:
+        begun.append(problem.name)
+        if len(begun) == MOST_AT_A_TIME + 1:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return checked(problem, *rest)
+
+    monkeypatch.setattr(check_dataset, "check", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        main(CheckConfig(problems=MOST_AT_A_TIME))
+    assert MOST_AT_A_TIME < len(begun) <= 3 * MOST_AT_A_TIME
 
 
 @pytest.mark.parametrize(("file", "count"), [("mbpp.jsonl", 964), ("sanitized-mbpp.json", 420)])

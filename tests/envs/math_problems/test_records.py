@@ -104,6 +104,10 @@ def test_missing_and_binary_files(tmp_path: Path):
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         MathProblems(data=str(tmp_path / "binary.jsonl"))
+    with (tmp_path / "large.jsonl").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(InputError, match="it has more than 1,073,741,824 bytes"):
+        MathProblems(data=str(tmp_path / "large.jsonl"))
     with pytest.raises(InputError, match="has no problem in the split 'test'"):
         MathProblems(data=str(write(tmp_path / "one.jsonl", {"question": "1?", "answer": "1"})), split="test")
 

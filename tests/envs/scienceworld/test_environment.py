@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import json
 import os
 import signal
@@ -74,6 +75,7 @@ def test_the_solution_changes_nothing(shared: ScienceWorld):
 
 
 def test_the_task_is_told_and_the_commands_are_bounded(shared: ScienceWorld):
+    assert f"ScienceWorld {importlib.metadata.version('scienceworld')}: " in shared.describe_data()
     text, info = shared.reset(options={"task": SHORT})
     assert text.startswith(info["goal"])
     assert info["goal"].startswith("Your task is to")

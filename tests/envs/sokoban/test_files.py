@@ -93,9 +93,21 @@ def test_a_missing_file_gives_one_line(tmp_path: Path):
         LevelFiles(str(tmp_path / "none.txt"), "train")
     with pytest.raises(InputError, match="has no level files"):
         LevelFiles(str(tmp_path), "train")
-    written(tmp_path, "image.txt", "").write_bytes(b"\xff\xfe#")
+    broken = written(tmp_path, "image.txt", "")
+    broken.write_bytes(b"\xff\xfe\n" + GOOD.encode())
     with pytest.raises(InputError, match="is not UTF-8 text"):
         LevelFiles(str(tmp_path), "train")
+    with broken.open("wb") as file:
+        file.write(GOOD.encode())
+        file.truncate((1 << 28) + 1)
+    with pytest.raises(InputError, match="it has more than 268,435,456 bytes"):
+        LevelFiles(str(tmp_path), "train")
+
+
+def test_a_licence_in_any_encoding_lies_beside_levels(tmp_path: Path):
+    written(tmp_path, "train.txt", GOOD)
+    (tmp_path / "LICENSE.txt").write_bytes("© Müller, # 1\n".encode("latin-1"))
+    assert LevelFiles(str(tmp_path), "train").count == 1
 
 
 def test_a_file_that_vanishes_gives_one_line(tmp_path: Path):
