@@ -37,7 +37,7 @@ def test_each_sampled_token_has_its_turns_advantage_and_its_own_probability(epis
     assert len(collected.rows) == len(episodes)
     per_turn = ESTIMATOR.advantages(episodes)
     for episode, row, advantages in zip(episodes, collected.rows, per_turn, strict=True):
-        assert row.task == episode.key.task
+        assert (row.group, row.member) == (f"2/{episode.key.task}", episode.key.member)
         tokens = [token for turn in episode.turns for token in turn.tokens]
         assert row.row.tokens[row.row.sampled].tolist() == tokens
         expected = [value for value, turn in zip(advantages, episode.turns, strict=True) for _ in turn.tokens]
