@@ -24,6 +24,7 @@ from training.running import CHECKPOINTS, Run, arm_folder
 from training.samples import sample_rows
 from training.trackers import Arm, Trackers
 from training.trainer import GroupTrainer, IterationReport
+from training.watch import sound
 
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
 SAMPLED_GROUPS = 1
@@ -169,9 +170,7 @@ class _Arm:
     def _finish(self, report: IterationReport, trainer: GroupTrainer, bar: Bar) -> None:
         """Writes down what an iteration gave."""
         run, history = self._run, self._history
-        back = run.config.watch.roll_back and any(finding.damages for finding in report.findings)
-        if back:
-            trainer.restore(self._checkpoints.latest()[0])
+        back = any(finding.damages for finding in report.findings) and self._roll_back(trainer)
         history.append(record(run, self._name, report) | ({"rolled_back": True} if back else {}))
         self._trackers.log({"iteration": report.iteration, **report.metrics, "cost": report.cost})
         if self._keep is not None and current().main:
@@ -184,12 +183,25 @@ class _Arm:
         bar.note(line)
         run.screen.log(f"{self._name}: {line}")
 
+    def _roll_back(self, trainer: GroupTrainer) -> bool:
+        """Goes back to weights that nothing was wrong with, if that is asked for; whether it did."""
+        if not self._run.config.watch.roll_back:
+            return False
+        tensors, _ = self._checkpoints.latest(sound(self._history, self._run.config.checkpoint_every))
+        if tensors:
+            trainer.restore(tensors)
+        else:
+            self._run.screen.print(f"{self._name}: no checkpoint can be gone back to; the weights stay as they are.")
+        return bool(tensors)
+
     def _save(self, trainer: GroupTrainer) -> None:
         """Writes a checkpoint of the finished iterations, if there is none yet."""
         if self._saved < len(self._history):
             # All processes take part where each has but its part.
             masters = trainer.master_optimizer.export() if current().main or trainer.group_config.zero else {}
-            self._checkpoints.save(masters, self._history, watch=trainer.watch.state())
+            config = self._run.config
+            back = max(sound(self._history, config.checkpoint_every)) if config.watch.roll_back else None
+            self._checkpoints.save(masters, self._history, back, watch=trainer.watch.state())
             self._saved = len(self._history)
 
 

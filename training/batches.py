@@ -1,11 +1,12 @@
 """From episodes with advantages to padded micro-batches.
 
-A row is one episode as one growing token sequence (agents.rows). Micro-batches hold rows of similar length up to a
-token budget, padding included.
+A row is one episode as one growing token sequence, or one of its turns (agents.rows). Micro-batches hold rows of
+similar length up to a token budget, padding included.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ class TrainingRow:
         advantages: the advantage of each sampled token's turn, in order, (S,).
         old: log-probability of each sampled token under the weights that sampled, (S,).
         reference: the same under the reference policy, (S,), or None.
-        task: the task its group shares.
+        group: what its group is called, here and in the estimators' columns.
+        member: which of the group's episodes it is of.
+        owner: the process that learns from it.
         weight: weight of each sampled token in the loss of its update.
         kept: False for sampled tokens that are left out of the loss, (S,); None if none is.
     """
@@ -37,7 +40,9 @@ class TrainingRow:
     advantages: NDArray[np.float32]
     old: NDArray[np.float32]
     reference: NDArray[np.float32] | None = None
-    task: str = ""
+    group: str = ""
+    member: int = 0
+    owner: int = 0
     weight: float = 0.0
     kept: NDArray[np.bool_] | None = None
 
@@ -88,6 +93,12 @@ class MicroBatch:
         """Each sampled token's weight in the loss, (S,)."""
         weights = np.concatenate([row.token_weights() for row in self.rows])
         return torch.from_numpy(weights).to(self.tokens_BT.device)
+
+
+def by_episode(rows: Sequence[TrainingRow]) -> list[list[list[TrainingRow]]]:
+    """Rows that stand group by group and episode by episode: of each group its episodes, of those their rows."""
+    groups = (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.group))
+    return [[list(part) for _, part in itertools.groupby(group, key=lambda row: row.member)] for group in groups]
 
 
 def micro_batches(rows: Sequence[TrainingRow], max_tokens: int, device: torch.device) -> Iterator[MicroBatch]:

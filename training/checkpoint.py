@@ -2,8 +2,8 @@
 
 Random draws are keyed by iteration, so no generator state belongs to a checkpoint. The tensors and the counters are one
 safetensors file with a hash of both, written aside and renamed: a checkpoint is there whole or not at all, and bytes
-that have changed since are noticed. Of an arm's checkpoints the last two are kept, so that one can be lost, and the one
-after the best iterations.
+that have changed since are noticed. Of an arm's checkpoints the last two are kept, so that one can be lost, the one
+after the best iterations, and the one that weights may have to go back to (`training.watch`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,21 @@ class Checkpoints:
     folder: Path
     say: Callable[[str], None] = lambda line: None
 
-    def save(self, tensors: Mapping[str, torch.Tensor], history: list[Any], **others: Any) -> None:  # noqa: ANN401
+    def save(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        history: list[Any],
+        keep: int | None = None,
+        **others: Any,  # noqa: ANN401
+    ) -> None:
         """Writes the checkpoint after the iterations of a history, and removes those that are no longer kept.
+
+        Those of later iterations go too: they could not be read, or the arm would have gone on from them.
 
         Args:
             tensors: what `MasterAdamW.export` gave.
             history: what is known of each iteration, its success among it.
+            keep: the checkpoint after so many iterations is kept in any case.
             **others: further JSON-able values.
 
         Raises:
@@ -62,14 +71,20 @@ class Checkpoints:
             return
         counters = {"iterations": len(history), "history": history, "worth": _worth(history), **others}
         save(self.folder / _NAME.format(len(history)), tensors, counters)
+        for file in self._files():
+            if _iterations(file) > len(history):
+                file.unlink()
         files = self._files()
         best = max(reversed(files), key=_worth_of, default=None)
         for file in files[:-KEPT]:
-            if file != best:
+            if file != best and _iterations(file) != keep:
                 file.unlink()
 
-    def latest(self) -> tuple[Tensors, dict[str, Any]]:
+    def latest(self, among: Container[int] | None = None) -> tuple[Tensors, dict[str, Any]]:
         """Reads the last checkpoint that is whole; of several processes one reads it for all.
+
+        Args:
+            among: numbers of iterations that it may have been written after; any if None.
 
         Returns:
             Its tensors and values, of which "history" is always there; no tensors and an empty one if there is none.
@@ -78,6 +93,8 @@ class Checkpoints:
 
         def read() -> dict[str, Any]:
             for file in reversed(self._files()):
+                if among is not None and _iterations(file) not in among:
+                    continue
                 try:
                     found, counters = _read(file)
                 except InputError as error:
@@ -92,6 +109,10 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(file for file in self.folder.glob("iteration-*.safetensors") if re.search(r"-\d+\.", file.name))
+
+
+def _iterations(file: Path) -> int:
+    return int(file.name.split(".")[0].rpartition("-")[2])
 
 
 def _worth(history: list[Any]) -> float:

@@ -50,7 +50,7 @@ class Estimator:
         """The flat columns the estimators read, one entry a turn in play order."""
         turns = [(index, episode, turn) for index, episode in enumerate(episodes) for turn in episode.turns]
         return {
-            "group": np.array([f"{episode.key.iteration}/{episode.key.task}" for _, episode, _ in turns], dtype=object),
+            "group": np.array([_group(episode.key) for _, episode, _ in turns], dtype=object),
             "episode": np.array([index for index, _, _ in turns], dtype=np.int64),
             "anchor": np.array([turn.anchor for _, _, turn in turns], dtype=object),
             "reward": np.array([self.success_reward * turn.reward for _, _, turn in turns], dtype=np.float64),
@@ -84,7 +84,6 @@ def collect(
     keys: Sequence[EpisodeKey],
     estimator: Estimator,
     *,
-    policy_version: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Collected:
     """Plays the episodes, estimates advantages and assembles rows. `progress` is told 1 as each episode ends.
@@ -96,7 +95,7 @@ def collect(
         if progress is not None:
             progress(1)
 
-    play = partial(rollout, make_env, policy, policy_version=policy_version, ended=ended)
+    play = partial(rollout, make_env, policy, ended=ended)
     episodes = played(current(), keys, play, ended)
     return from_episodes(episodes, estimator)
 
@@ -112,21 +111,31 @@ def from_episodes(episodes: list[Episode], estimator: Estimator) -> Collected:
                 row=row,
                 advantages=per_turn[row.turn[row.sampled]].astype(np.float32),
                 old=row.logprobs[row.sampled].astype(np.float32),
-                task=episode.key.task,
+                group=_group(episode.key),
+                member=episode.key.member,
             )
             for row in assemble(episode)
             if row.sampled.any()
         ]
-    row_tokens = {"row_tokens": sum(len(row.row.tokens) for row in rows)}
     by_key = {episode.key: per_turn for episode, per_turn in zip(usable, advantages, strict=True)}
-    return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens, by_key)
+    return Collected(episodes, rows, _metrics(episodes, advantages, usable) | row_tokens(rows), by_key)
 
 
 def with_signal(rows: Sequence[TrainingRow], groups: int) -> list[TrainingRow]:
     """The rows of the first so many groups in which some advantage is not 0, in order."""
-    signal = dict.fromkeys(row.task for row in rows if np.any(row.advantages != 0.0))
+    signal = dict.fromkeys(row.group for row in rows if np.any(row.advantages != 0.0))
     kept = set(list(signal)[:groups])
-    return [row for row in rows if row.task in kept]
+    return [row for row in rows if row.group in kept]
+
+
+def row_tokens(rows: Sequence[TrainingRow]) -> dict[str, float]:
+    """The figure of all tokens that are learned from, those that were read included."""
+    return {"row_tokens": sum(len(row.row.tokens) for row in rows)}
+
+
+def _group(key: EpisodeKey) -> str:
+    """What the group of an episode is called: a task that comes again in another iteration has another group."""
+    return f"{key.iteration}/{key.task}"
 
 
 def _metrics(

@@ -1,4 +1,8 @@
-"""An iteration's rows dealt out: which of them each update learns from, in every epoch, and what they weigh there."""
+"""An iteration's rows dealt out: which of them each update learns from, in every epoch, and what they weigh there.
+
+Which process learns from a row is settled once, before any row is found to hold nothing to learn from: no other process
+knows what the trainer's own pass says of it.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +14,31 @@ from training.arguments import GroupConfig
 from training.batches import TrainingRow
 from training.loss import token_weights
 from training.processes import ALONE, Processes
-from training.shares import dealt
+from training.shares import deal
 
 
 class Dealing:
     """The updates of one iteration, handed out one after the other. Every epoch deals the rows alike.
 
     Args:
-        rows: all rows of the iteration, those of all processes; those of an update get their weights as it is due.
+        rows: all rows of the iteration, those of all processes, which get their owners; those of an update get their
+            weights as it is due.
         config: how many updates there are, how many epochs, and how token losses are summed.
+        processes: who learns from them.
 
     Attributes:
+        own: the rows of the iteration that this process learns from.
         made: updates handed out so far.
         due: how many there are.
     """
 
-    def __init__(self, rows: Sequence[TrainingRow], config: GroupConfig) -> None:
+    def __init__(self, rows: Sequence[TrainingRow], config: GroupConfig, processes: Processes = ALONE) -> None:
         self._rows, self._config = rows, config
         self._shares = config.updates_of(len(rows))
         self.made, self.due = 0, config.epochs * self._shares
+        for share in range(self._shares):
+            deal(self._rows_of(share), processes.count)
+        self.own = [row for row in rows if row.owner == processes.rank]
 
     @property
     def done(self) -> bool:
@@ -47,13 +57,6 @@ class Dealing:
         for row, weight in zip(rows, weights, strict=True):
             row.weight = float(weight)
         return rows
-
-    def own(self, processes: Processes = ALONE) -> Sequence[TrainingRow]:
-        """The rows of the iteration that this process learns from."""
-        if processes.count == 1:
-            return self._rows
-        updates = map(self._rows_of, range(self._shares))
-        return [row for rows in updates for row in dealt(rows, processes.count)[processes.rank]]
 
     def _rows_of(self, share: int) -> list[TrainingRow]:
         return list(self._rows[share :: self._shares])

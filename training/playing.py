@@ -16,7 +16,7 @@ from agents.types import Episode
 from envs.errors import InputError
 from envs.types import TextEnv
 from training.arguments import GroupConfig
-from training.collect import Collected, Estimator, from_episodes, with_signal
+from training.collect import Collected, Estimator, from_episodes, row_tokens, with_signal
 from training.processes import Processes
 from training.shares import played
 from training.synchronizing import Synchronizer
@@ -72,11 +72,12 @@ class Player:
             if not config.rollouts:
                 return collected
             rows = with_signal(collected.rows, config.tasks)
-            if rounds >= config.rollouts or len({row.task for row in rows}) == config.tasks:
+            if rounds >= config.rollouts or len({row.group for row in rows}) == config.tasks:
                 break
         collected.metrics["rollouts"] = float(rounds)
         # An update of no rows would be none.
         collected.rows = rows if len(rows) >= config.updates_of(len(rows)) else collected.rows
+        collected.metrics |= row_tokens(collected.rows)
         return collected
 
     def _ended(self, episode: Episode, *, counts: bool) -> None:

@@ -12,8 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from training.batches import MicroBatch, micro_batches
 from training.logprobs import head_on
-from training.probing import Groups
-from training.selectors import Probe
+from training.selectors import Groups, Probe, rows_of
 
 MOST_LOGITS = 2**27
 """Logits of a micro-batch, 512 MiB in float32: of a large vocabulary only some of the tokens are predicted."""
@@ -37,7 +36,7 @@ def world_loss(probe: Probe, batch: MicroBatch) -> torch.Tensor:
 def losses(probe: Probe, groups: Groups) -> list[float]:
     """Mean loss of each group in nats a token, (P,)."""
     found = []
-    for rows in groups:
+    for rows in map(rows_of, groups):
         parts = [world_loss(probe, batch) for batch in micro_batches(rows, probe.micro_batch_tokens, probe.device)]
         found.append(float(torch.cat(parts).mean()))
     return found

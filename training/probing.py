@@ -17,7 +17,7 @@ prior of "Is One Layer Enough?" (arXiv 2607.01232).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -25,16 +25,15 @@ from scipy import stats
 
 from agents.blocks import find_stack
 from agents.targets import middle
-from training.batches import TrainingRow, micro_batches
+from training.batches import micro_batches
 from training.logprobs import sampled_logprobs
 from training.processes import current
-from training.selectors import BlockScore, Choice, Probe
+from training.selectors import BlockScore, Choice, Groups, Probe, rows_of
 
 EPSILON = 1e-8
 CHANCE = 0.05
 """How often blocks that are all alike may be taken for different."""
 MAX_COORDINATES = 2**20
-Groups = Sequence[Sequence[TrainingRow]]
 Score = Callable[[torch.Tensor], float]
 
 
@@ -66,7 +65,7 @@ def _signal(gradients_PD: torch.Tensor) -> torch.Tensor:
 
 def informative(probe: Probe) -> Groups:
     """Plays the shared batch; only the groups with a learning signal."""
-    return [rows for rows in probe.groups() if any(np.any(row.advantages) for row in rows)]
+    return [group for group in probe.groups() if any(np.any(row.advantages) for row in rows_of(group))]
 
 
 def select_by_gradient(probe: Probe, name: str, score: Score, promise: str) -> Choice:
@@ -172,7 +171,7 @@ def block_gradients(probe: Probe, groups: Groups) -> list[torch.Tensor]:
         block.requires_grad_(True)
     stride = max(1, max(sum(p.numel() for p in block.parameters()) for block in stack.modules) // MAX_COORDINATES)
     collected: list[list[torch.Tensor]] = [[] for _ in stack.modules]
-    for rows in groups:
+    for rows in map(rows_of, groups):
         probe.model.zero_grad(set_to_none=True)
         total = sum(row.num_sampled for row in rows)
         for batch in micro_batches(rows, probe.micro_batch_tokens, probe.device):

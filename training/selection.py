@@ -6,7 +6,6 @@ trained for a while lie in the run's checkpoints until the run ends.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,17 +23,16 @@ from agents.types import EpisodeKey
 from envs.files import understood
 from training import checkpoint, selectors
 from training.arms import train
-from training.batches import TrainingRow
+from training.batches import TrainingRow, by_episode
 from training.collect import collect
 from training.folder import RunFolder
 from training.processes import current
 from training.running import CHECKPOINTS, Run
-from training.selectors import Probe
+from training.selectors import Groups, Probe
 
 PROBE = -2
 """The iteration that keys the shared episodes."""
 FOLDER, EPISODES, VALUES = "selection", "episodes.safetensors", "values.json"
-Groups = Sequence[Sequence[TrainingRow]]
 
 
 def choose(run: Run, layer: str = "") -> dict[str, Any]:
@@ -140,7 +138,7 @@ class _Selection:
                 rows = collect(run.train_env, policy, keys, run.estimator(), progress=advance).rows
             keep_rows(file, rows)
         rows = kept_rows(file)
-        return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+        return by_episode(rows)
 
     def _folder(self) -> Path:
         folder = self.run.folder / CHECKPOINTS / FOLDER
@@ -191,7 +189,8 @@ def keep_rows(file: Path, rows: Sequence[TrainingRow]) -> None:
         "old": [row.old for row in rows],
     }
     tensors = {name: torch.from_numpy(np.concatenate(parts)) for name, parts in columns.items() if parts}
-    facts = {"lengths": [len(row.row.tokens) for row in rows], "tasks": [row.task for row in rows]}
+    facts = {"lengths": [len(row.row.tokens) for row in rows], "tasks": [row.group for row in rows]}
+    facts["members"] = [row.member for row in rows]
     checkpoint.save(file, tensors, facts)
 
 
@@ -208,10 +207,13 @@ def kept_rows(file: Path) -> list[TrainingRow]:
 
 def _rows(columns: Mapping[str, np.ndarray[Any, Any]], facts: Mapping[str, Any]) -> list[TrainingRow]:
     rows, start, spoken = list[TrainingRow](), 0, 0
-    for length, task in zip(facts["lengths"], facts["tasks"], strict=True):
+    lengths, groups = facts["lengths"], facts["tasks"]
+    # Without members it is of an earlier version, and each row an episode of its own.
+    members = facts.get("members", range(len(lengths)))
+    for length, group, member in zip(lengths, groups, members, strict=True):
         whole = slice(start, start + length)
         row = Row(*(columns[name][whole] for name in Row._fields))
         said = slice(spoken, spoken + int(row.sampled.sum()))
-        rows.append(TrainingRow(row, columns["advantages"][said], columns["old"][said], task=task))
+        rows.append(TrainingRow(row, columns["advantages"][said], columns["old"][said], group=group, member=member))
         start, spoken = whole.stop, said.stop
     return rows

@@ -55,17 +55,12 @@ def played(
     return episodes
 
 
-def dealt(rows: Sequence[TrainingRow], count: int) -> list[list[TrainingRow]]:
-    """An update's rows by process, with about as many tokens each; some have none if there are fewer rows."""
-    if count == 1:
-        return [list(rows)]
-    shares: list[list[TrainingRow]] = [[] for _ in range(count)]
+def deal(rows: Sequence[TrainingRow], count: int) -> None:
+    """Gives an update's rows to so many processes, with about as many tokens each; some get none of few rows."""
     tokens = [0] * count
     for row in sorted(rows, key=lambda row: -len(row.row.tokens)):
-        least = tokens.index(min(tokens))
-        shares[least].append(row)
-        tokens[least] += len(row.row.tokens)
-    return shares
+        row.owner = tokens.index(min(tokens))
+        tokens[row.owner] += len(row.row.tokens)
 
 
 def passes(
@@ -75,11 +70,11 @@ def passes(
 
     Args:
         processes: who makes the update.
-        rows: all its rows.
+        rows: all its rows, which were dealt.
         max_tokens: padded tokens a micro-batch may hold.
         device: where they go.
     """
-    shares = dealt(rows, processes.count)
+    shares = [[row for row in rows if row.owner == rank] for rank in range(processes.count)]
     most = max(len(grouped(share, max_tokens)) for share in shares)
     own: list[MicroBatch | None] = list(micro_batches(shares[processes.rank], max_tokens, device))
     # At the front: gradients are exchanged in the last pass, where most have a real one.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agents.draws import stream_seed
 from agents.types import EpisodeKey
@@ -37,9 +39,14 @@ def training_tasks(env: TextEnv, seed: int, count: int, set_aside: Collection[st
 def iteration_keys(
     env: TextEnv, seed: int, iteration: int, tasks: int, group_size: int, set_aside: Collection[str] = ()
 ) -> list[EpisodeKey]:
-    """The episodes of one iteration: the next `tasks` tasks, `group_size` members each."""
+    """The episodes of one iteration: the next `tasks` tasks, `group_size` members each.
+
+    A small split repeats tasks, within an iteration too: a task's members are numbered on, so that no episode is played
+    twice with the same draws, and all of them are one group.
+    """
     names = training_tasks(env, seed, (iteration + 1) * tasks, set_aside)[iteration * tasks :]
-    return [EpisodeKey(seed, iteration, name, member) for name in names for member in range(group_size)]
+    members = defaultdict[str, Iterator[int]](itertools.count)
+    return [EpisodeKey(seed, iteration, name, next(members[name])) for name in names for _ in range(group_size)]
 
 
 def keep_back(

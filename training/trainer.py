@@ -32,7 +32,6 @@ from transformers.trainer_utils import TrainOutput
 from agents import adapters
 from agents.blocks import find_stack
 from agents.policies.synced import ModelPolicy, Synced
-from agents.prefix import FrozenPrefix
 from agents.prompts import manner_of
 from agents.quantized import taken_for_whole
 from agents.targets import Target, middle, select
@@ -149,11 +148,6 @@ class GroupTrainer(TargetLoop):
             return TrainOutput(0, 0.0, {})
         return super().train(*arguments, **options)
 
-    @property
-    def prefix(self) -> FrozenPrefix | None:
-        """What is kept of the states below the target, if anything is."""
-        return self.passes.prefix
-
     def weights(self) -> dict[str, torch.Tensor]:
         """The target's present weights by the plain model's parameter names; adapters count as merged."""
         if self.target.lora:
@@ -182,8 +176,8 @@ class GroupTrainer(TargetLoop):
         with sharding.gathered(self.language_model):
             self._collected = self._roll_out(iteration)
         self._tally.restarts(counts_of(self.make_env).since(before))
-        dealing = Dealing(self._collected.rows, config)
-        own = dealing.own(self.processes)
+        dealing = Dealing(self._collected.rows, config, self.processes)
+        own = dealing.own
         if self.passes.rescans:
             found = self.passes.rescan(own)
             self._collected.metrics |= mismatch_together(self.processes, own, found)

@@ -2,7 +2,8 @@
 
 `training.detectors` says what is wrong. An update that something is wrong with is skipped before the optimizer's step
 and counted. Whatever was found in an iteration stands in its report; after `limit` such iterations in a row the run
-stops. Going back to the weights of the last checkpoint (`roll_back`) is up to who keeps checkpoints, `training.arms`.
+stops. Going back to the weights of a checkpoint (`roll_back`) is up to who keeps them, `training.arms`; `sound` says to
+which.
 """
 
 from __future__ import annotations
@@ -107,6 +108,23 @@ class Watch:
                 self._found.setdefault(detector.name, Finding(detector.name, words, detector.damages))
                 found = True
         return found
+
+
+def sound(history: Sequence[Mapping[str, Any]], every: int) -> set[int]:
+    """Which checkpoints weights that may be harmed may give way to.
+
+    A run that is stopped writes one more, which does not count: gone on with, it has to be the run that it would have
+    been.
+
+    Args:
+        history: as for `watched`.
+        every: a checkpoint is written after so many iterations.
+
+    Returns:
+        The numbers of iterations after which there is a checkpoint of weights that nothing was wrong with.
+    """
+    rows = enumerate(history, 1)
+    return {0} | {done for done, row in rows if done % every == 0 and (row.get("rolled_back") or not row.get("found"))}
 
 
 def watched(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

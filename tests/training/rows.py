@@ -29,7 +29,7 @@ def random_rows(count: int = 8, seed: int = 0, vocabulary: int = 400) -> list[Tr
         row = Row(random.integers(0, vocabulary, size=len(sampled)), sampled, turn, logprobs)
         advantages = random.normal(size=turn[-1] + 1)[turn[sampled]].astype(np.float32)
         reference = (logprobs[sampled] + random.normal(size=sampled.sum(), scale=0.3)).astype(np.float32)
-        rows.append(TrainingRow(row, advantages, logprobs[sampled], reference, task=str(index // 2)))
+        rows.append(TrainingRow(row, advantages, logprobs[sampled], reference, group=str(index // 2), member=index % 2))
     return rows
 
 

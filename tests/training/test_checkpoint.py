@@ -96,6 +96,41 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path):
     assert len(kept.latest()[1]["history"]) == 1
 
 
+def test_files_that_were_passed_over_do_not_count_as_kept(tmp_path: Path):
+    """The arm goes on from before them, and again has two to go on from."""
+    kept = Checkpoints(tmp_path / "arm")
+    for count in range(1, 6):
+        kept.save(TENSORS, history(*[0.9, 0.5, 0.4, 0.3, 0.2][:count]))
+    kept.save(TENSORS, history(0.9, 0.5))
+    for number in (4, 5):
+        (kept.folder / f"iteration-{number:05d}.safetensors").write_bytes(b"cut")
+    assert len(kept.latest()[1]["history"]) == 2
+    kept.save(TENSORS, history(0.9, 0.5, 0.5))
+    assert numbers(kept) == [1, 2, 3]
+    assert len(kept.latest()[1]["history"]) == 3
+    # None is whole: it begins again, and keeps what it writes.
+    for file in kept.folder.iterdir():
+        file.write_bytes(b"cut")
+    assert kept.latest()[1]["history"] == []
+    kept.save(TENSORS, [])
+    assert numbers(kept) == [0]
+
+
+def test_one_that_may_have_to_be_gone_back_to_is_kept(tmp_path: Path):
+    kept = Checkpoints(tmp_path / "arm")
+    for count in range(6):
+        kept.save({"at": torch.tensor(float(count))}, history(*[0.1 * number for number in range(count)]), 2)
+    assert numbers(kept) == [2, 4, 5]
+    assert kept.latest({0, 1, 2, 3})[0]["at"] == 2
+    assert kept.latest({4, 7})[0]["at"] == 4
+    assert kept.latest({1}) == ({}, {"history": []})
+
+
+def numbers(kept: Checkpoints) -> list[int]:
+    """After which iterations there is a file."""
+    return sorted(int(file.stem[-5:]) for file in kept.folder.iterdir())
+
+
 def test_what_cannot_be_written_is_one_line_and_leaves_the_earlier_one(tmp_path: Path):
     kept = Checkpoints(tmp_path / "arm")
     kept.save(TENSORS, history(0.5))

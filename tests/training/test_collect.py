@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from agents.types import Episode, StopReason
 from tests.agents.models import byte_tokenizer, model
 from tests.training.guessing import Guess
 from training.advantages import gigpo, grpo
-from training.collect import Estimator, collect, from_episodes
+from training.collect import Estimator, collect, from_episodes, with_signal
 from training.tasks import iteration_keys
 
 KEYS = iteration_keys(Guess(), 5, 2, 3, 4)
@@ -37,7 +39,7 @@ def test_each_sampled_token_has_its_turns_advantage_and_its_own_probability(epis
     assert len(collected.rows) == len(episodes)
     per_turn = ESTIMATOR.advantages(episodes)
     for episode, row, advantages in zip(episodes, collected.rows, per_turn, strict=True):
-        assert row.task == episode.key.task
+        assert (row.group, row.member) == (f"2/{episode.key.task}", episode.key.member)
         tokens = [token for turn in episode.turns for token in turn.tokens]
         assert row.row.tokens[row.row.sampled].tolist() == tokens
         expected = [value for value, turn in zip(advantages, episode.turns, strict=True) for _ in turn.tokens]
@@ -85,6 +87,17 @@ def test_metrics(episodes: list[Episode]):
     assert metrics["row_tokens"] == sum(len(row.row.tokens) for row in collected.rows)
     groups = [{episode.won for episode in episodes[start : start + 4]} for start in (0, 4, 8)]
     assert metrics["zero_groups"] == pytest.approx(sum(len(group) == 1 for group in groups) / 3)
+
+
+def test_a_task_that_comes_again_in_a_later_rollout_is_another_group(episodes: list[Episode]):
+    """A signal there says nothing of the episodes that had none."""
+    again = [replace(episode, key=episode.key._replace(iteration=9)) for episode in episodes[:4]]
+    rows = from_episodes([*episodes[:4], *again], ESTIMATOR).rows
+    for row in rows:
+        row.advantages[:] = row.group.startswith("9/")
+    kept = with_signal(rows, 1)
+    assert len({row.group for row in rows}) == 2
+    assert [id(row) for row in kept] == [id(row) for row in rows[4:]]
 
 
 def test_progress_is_told_of_every_episode():

@@ -25,10 +25,11 @@ from tests.agents.models import model
 from tests.training import together
 from tests.training.rows import random_rows
 from training.arguments import GroupConfig
+from training.batches import TrainingRow
 from training.config import RunConfig
 from training.processes import ALONE
 from training.run import main
-from training.shares import dealt
+from training.shares import deal
 
 pytestmark = pytest.mark.timeout(600)
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
@@ -135,6 +136,11 @@ def test_only_the_targets_gradients_are_exchanged_once_an_update(case: tuple[str
 def test_an_update_of_one_row_leaves_a_process_without_any():
     """What the cases above rest on."""
     assert [len(share) for share in dealt(random_rows(1), 2)] == [1, 0]
+
+
+def dealt(rows: list[TrainingRow], count: int) -> list[list[TrainingRow]]:
+    deal(rows, count)
+    return [[row for row in rows if row.owner == rank] for rank in range(count)]
 
 
 def test_rows_are_dealt_by_their_tokens():

@@ -102,6 +102,19 @@ def test_a_selection_that_was_stopped_goes_on_to_the_same_choice(name: str, mode
     assert seen <= looks
 
 
+@pytest.mark.parametrize("context", ["full", "window:1"])
+def test_what_choosing_cost_is_counted_in_episodes(context: str, model_folder: Path, tmp_path: Path):
+    """Also with a window, where each turn is a row of its own."""
+    with opened(model_folder, tmp_path, f"model.context={context}", "env.max_turns=6", "iterations=3") as run:
+        cost = selection.choose(run, "fisher")["cost"]
+        played = len(run.probe.tasks) * 4
+    assert cost["episodes"] == played
+    # Of each group with a signal all four episodes were learned from, no more.
+    assert cost["learned_episodes"] % 4 == 0
+    assert 0 < cost["learned_episodes"] <= played
+    assert cost["share"] == pytest.approx((played + cost["learned_episodes"]) / (2 * BLOCKS * 3 * EPISODES))
+
+
 def test_a_finished_selection_asks_nothing_of_the_model_again(model_folder: Path, tmp_path: Path):
     for _ in range(2):
         with opened(model_folder, tmp_path, "budget=0.5") as run:
@@ -123,6 +136,6 @@ def test_kept_rows_come_back_bit_for_bit(tmp_path: Path):
             assert getattr(one.row, name).dtype == getattr(other.row, name).dtype
         np.testing.assert_array_equal(one.advantages, other.advantages)
         np.testing.assert_array_equal(one.old, other.old)
-        assert (one.task, other.reference) == (other.task, None)
+        assert (one.group, one.member, other.reference) == (other.group, other.member, None)
     selection.keep_rows(tmp_path / "none", [])
     assert selection.kept_rows(tmp_path / "none") == []

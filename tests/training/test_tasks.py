@@ -57,6 +57,18 @@ def test_an_iteration_goes_on_where_the_last_one_ended(aside: int, seed: int):
     assert [key.task for key in keys[::2]] == training_tasks(env, seed, 24, apart)
 
 
+@given(size=st.integers(1, 20), tasks=st.integers(1, 24), group=st.integers(1, 4), iteration=st.integers(0, 3))
+def test_no_episode_is_played_twice_with_the_same_draws(size: int, tasks: int, group: int, iteration: int):
+    """Where a small split repeats a task within an iteration, its members are numbered on."""
+    env = split_of(size)
+    keys = iteration_keys(env, 0, iteration, tasks, group)
+    names = training_tasks(env, 0, (iteration + 1) * tasks)[iteration * tasks :]
+    assert [key.task for key in keys] == [name for name in names for _ in range(group)]
+    assert len(set(keys)) == len(keys) == tasks * group
+    for name in set(names):
+        assert [key.member for key in keys if key.task == name] == list(range(group * names.count(name)))
+
+
 def test_too_small_a_split_is_refused():
     env = split_of(4)
     with pytest.raises(InputError, match="no task is left for choosing temperatures"):

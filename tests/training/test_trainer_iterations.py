@@ -118,6 +118,12 @@ def test_no_iterations_are_no_training():
     assert contents(policy) == contents(model())
 
 
+def whole_tokens(report: IterationReport) -> int:
+    """Tokens of all that was played."""
+    turns = [turn for episode in report.collected.episodes for turn in episode.turns]
+    return sum(len(turn.prompt_tokens) + len(turn.tokens) for turn in turns)
+
+
 def test_groups_without_a_signal_are_left_out_and_replaced():
     """DAPO's dynamic sampling: the updates see full groups with a signal, and episodes are counted once."""
     reports: list[IterationReport] = []
@@ -129,12 +135,15 @@ def test_groups_without_a_signal_are_left_out_and_replaced():
     for report in reports:
         rollouts, rows = int(report.metrics["rollouts"]), report.collected.rows
         assert len(report.collected.episodes) == rollouts * 3 * 4
-        groups = {row.task: [other for other in rows if other.task == row.task] for row in rows}
+        groups = {row.group: [other for other in rows if other.group == row.group] for row in rows}
         if report.metrics["rollouts"] < 4:
             assert [len(group) for group in groups.values()] == [4, 4, 4]
         assert all(any(row.advantages.any() for row in group) for group in groups.values())
         tasks = [episode.key.task for episode in report.collected.episodes]
         assert len(set(tasks)) == rollouts * 3
+        # What was left out took no time to learn from.
+        assert report.metrics["row_tokens"] == sum(len(row.row.tokens) for row in rows)
+    assert any(report.metrics["row_tokens"] < whole_tokens(report) for report in reports)
     assert sum(ended) == 3 * 3 * 4
 
 

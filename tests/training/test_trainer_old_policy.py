@@ -136,13 +136,13 @@ def test_a_kept_prefix_trains_the_same_weights(layer: str):
     assert len(reports) == 2
     for name, value in policy.state_dict().items():
         torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-5, atol=1e-6)
-    assert kept.prefix is not None
+    assert kept.passes.prefix is not None
     # Sixteen episodes: the reference pass computes, both epochs find.
-    assert (kept.prefix.counts.misses, kept.prefix.counts.hits) == (16, 32)
+    assert (kept.passes.prefix.counts.misses, kept.passes.prefix.counts.hits) == (16, 32)
 
 
 def test_nothing_is_kept_where_one_pass_reads_it():
-    assert trainer(model(), "1").prefix is None
-    assert trainer(model(), "0", epochs=2).prefix is None
-    assert trainer(model(), "full", epochs=2).prefix is None
-    assert trainer(model(), "1", epochs=2).prefix is not None
+    assert trainer(model(), "1").passes.prefix is None
+    assert trainer(model(), "0", epochs=2).passes.prefix is None
+    assert trainer(model(), "full", epochs=2).passes.prefix is None
+    assert trainer(model(), "1", epochs=2).passes.prefix is not None

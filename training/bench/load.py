@@ -40,7 +40,7 @@ def make_rows(config: BenchConfig, vocabulary: int) -> list[TrainingRow]:
         logprobs = np.where(sampled, -random.uniform(5, 10, length), 0).astype(np.float32)
         row = Row(random.integers(1, vocabulary, length), sampled, np.zeros(length, np.int64), logprobs)
         advantages = np.full(config.reply_tokens, random.normal(), np.float32)
-        rows.append(TrainingRow(row, advantages, logprobs[sampled], task=str(number // GROUP)))
+        rows.append(TrainingRow(row, advantages, logprobs[sampled], group=str(number // GROUP), member=number % GROUP))
     return rows
 
 

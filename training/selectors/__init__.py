@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from training.batches import TrainingRow
 
 
+Groups = Sequence[Sequence[Sequence["TrainingRow"]]]
+"""Of each group its episodes, of each episode its rows: all turns in one, or with a window one each."""
+
+
+def rows_of(group: Sequence[Sequence[TrainingRow]]) -> list[TrainingRow]:
+    """The rows of several episodes."""
+    return [row for episode in group for row in episode]
+
+
 def _compute(_name: str, compute: Callable[[], list[float]]) -> list[float]:
     return compute()
 
@@ -39,8 +48,8 @@ class Probe:
     Attributes:
         model: the starting policy's model.
         num_blocks: its number of blocks L.
-        groups: plays and returns the shared batch, one list of rows a group; called only by selectors that need
-            episodes.
+        groups: plays and returns the shared batch, of each group its episodes, of those their rows; called only by
+            selectors that need episodes.
         device: where the model is.
         temperature: sampling temperature of the episodes.
         micro_batch_tokens: padded tokens a micro-batch may hold.
@@ -59,7 +68,7 @@ class Probe:
 
     model: PreTrainedModel
     num_blocks: int
-    groups: Callable[[], Sequence[Sequence[TrainingRow]]]
+    groups: Callable[[], Groups]
     device: torch.device
     temperature: float
     micro_batch_tokens: int

@@ -21,12 +21,12 @@ from agents.blocks import find_stack
 from training.batches import TrainingRow, micro_batches
 from training.optimizer import MasterAdamW
 from training.prediction import losses, world_loss
-from training.probing import Groups, select_by_groups, too_few
-from training.selectors import Choice, Probe
+from training.probing import select_by_groups, too_few
+from training.selectors import Choice, Groups, Probe, rows_of
 
 LOOKS = (4, 8)
 """Numbers of updates after which the other half is asked."""
-ROWS = 4
+EPISODES = 4
 """Episodes an update, of different groups where there are so many."""
 ASKED = 4
 """Episodes of each group of the other half that are asked."""
@@ -35,10 +35,10 @@ FEWEST = 6
 
 def select(probe: Probe) -> Choice:
     """Trains every block on what the world says and chooses the one that gains most."""
-    groups = [rows for rows in probe.groups() if rows]
+    groups = [episodes for episodes in probe.groups() if episodes]
     if len(groups) < FEWEST:
         return too_few(probe, "adaptation", len(groups), "were played")
-    learned, asked = groups[0::2], [rows[:ASKED] for rows in groups[1::2]]
+    learned, asked = groups[0::2], [episodes[:ASKED] for episodes in groups[1::2]]
     before_P = np.array(probe.memo("adaptation: before", partial(losses, probe, asked)))
     blocks = find_stack(probe.model).modules
     gains_LP = np.stack([before_P - _best(probe, index, block, learned, asked) for index, block in enumerate(blocks)])
@@ -48,14 +48,15 @@ def select(probe: Probe) -> Choice:
 
 def _best(probe: Probe, index: int, block: nn.Module, learned: Groups, asked: Groups) -> np.ndarray:
     """Nats a token of each group asked (P,) at the look that serves the block best."""
-    # Round after round, so that the rows of an update are of different groups.
-    rows = [rows[place] for place in range(max(map(len, learned))) for rows in learned if place < len(rows)]
-    probe.learned(index, ROWS * max(LOOKS))
-    flat = probe.memo(f"adaptation: block {index}", partial(_trial, probe, block, rows, asked))
+    # Round after round, so that the episodes of an update are of different groups.
+    places = range(max(map(len, learned)))
+    episodes = [group[place] for place in places for group in learned if place < len(group)]
+    probe.learned(index, EPISODES * max(LOOKS))
+    flat = probe.memo(f"adaptation: block {index}", partial(_trial, probe, block, episodes, asked))
     return min(np.array(flat).reshape(len(LOOKS), len(asked)), key=lambda losses_P: float(losses_P.mean()))
 
 
-def _trial(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow], asked: Groups) -> list[float]:
+def _trial(probe: Probe, block: nn.Module, episodes: Sequence[Sequence[TrainingRow]], asked: Groups) -> list[float]:
     """Trains a block, asks after each number of `LOOKS`, and puts it back; the losses one look after another."""
     before = [value.detach().clone() for value in block.parameters()]
     probe.model.requires_grad_(False)
@@ -64,7 +65,7 @@ def _trial(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow], asked: G
     found: list[float] = []
     try:
         for update in range(max(LOOKS)):
-            part = [rows[(ROWS * update + place) % len(rows)] for place in range(ROWS)]
+            part = rows_of([episodes[(EPISODES * update + place) % len(episodes)] for place in range(EPISODES)])
             for batch in micro_batches(part, probe.micro_batch_tokens, probe.device):
                 (world_loss(probe, batch).mean() * len(batch.rows) / len(part)).backward()
             optimizer.step()

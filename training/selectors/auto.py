@@ -21,14 +21,13 @@ first step with blocks that were damaged on purpose.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from agents.targets import middle
-from training.batches import TrainingRow
 from training.probing import gain, select_by_gradient
 from training.racing import FEWEST, race, spread
-from training.selectors import BlockScore, Choice, Probe, adaptation, prior, removal
+from training.selectors import BlockScore, Choice, Groups, Probe, adaptation, prior, removal
 
 RACES = True
 
@@ -63,7 +62,7 @@ def _signs(probe: Probe) -> float:
     if not probe.sweep_episodes:
         return 0.0
     # The shared batch is played and learned from once; blocks are adapted one by one.
-    episodes = 2 * probe.shared_episodes + probe.num_blocks * adaptation.ROWS * max(adaptation.LOOKS)
+    episodes = 2 * probe.shared_episodes + probe.num_blocks * adaptation.EPISODES * max(adaptation.LOOKS)
     return episodes / (2 * probe.sweep_episodes)
 
 
@@ -83,11 +82,11 @@ def _runners(training: int, budget: int) -> int:
     return max(budget // max(math.ceil(training / 3), 1) - 1, 1)
 
 
-def _once(groups: Callable[[], Sequence[Sequence[TrainingRow]]]) -> Callable[[], Sequence[Sequence[TrainingRow]]]:
+def _once(groups: Callable[[], Groups]) -> Callable[[], Groups]:
     """Plays the shared batch for the first of several selectors only."""
-    played: list[Sequence[Sequence[TrainingRow]]] = []
+    played: list[Groups] = []
 
-    def shared() -> Sequence[Sequence[TrainingRow]]:
+    def shared() -> Groups:
         if not played:
             played.append(groups())
         return played[0]

@@ -14,8 +14,8 @@ import numpy as np
 
 from agents.blocks import find_stack
 from training.prediction import losses, passed_over
-from training.probing import Groups, select_by_groups, too_few
-from training.selectors import Choice, Probe
+from training.probing import select_by_groups, too_few
+from training.selectors import Choice, Groups, Probe
 
 ASKED = 2
 """Episodes of each group that are asked."""
@@ -24,7 +24,7 @@ FEWEST = 3
 
 def select(probe: Probe) -> Choice:
     """Passes over every block and chooses the one that is missed least."""
-    groups = [rows[:ASKED] for rows in probe.groups() if rows]
+    groups = [episodes[:ASKED] for episodes in probe.groups() if episodes]
     if len(groups) < FEWEST:
         return too_few(probe, "removal", len(groups), "were played")
     before_P = np.array(probe.memo("removal: before", partial(losses, probe, groups)))

@@ -21,8 +21,8 @@ from training.batches import TrainingRow, micro_batches
 from training.logprobs import sampled_logprobs
 from training.loss import LossConfig, policy_loss
 from training.optimizer import MasterAdamW
-from training.probing import Groups, informative, select_by_groups, too_few
-from training.selectors import Choice, Probe
+from training.probing import informative, select_by_groups, too_few
+from training.selectors import Choice, Groups, Probe, rows_of
 
 UPDATES = 4
 FEWEST = 6
@@ -51,22 +51,22 @@ def _gains(probe: Probe, block: nn.Module, groups: Groups, halves: tuple[Sequenc
     before = [value.detach().clone() for value in block.parameters()]
     gains = [0.0] * len(groups)
     for seen, unseen in (halves, halves[::-1]):
-        _update(probe, block, [row for group in seen for row in groups[group]])
+        _update(probe, block, [episode for group in seen for episode in groups[group]])
         with torch.no_grad():
             for group in unseen:
-                gains[group] = _surrogate(probe, groups[group])
+                gains[group] = _surrogate(probe, rows_of(groups[group]))
             for value, old in zip(block.parameters(), before, strict=True):
                 value.copy_(old)
     probe.model.requires_grad_(False)
     return gains
 
 
-def _update(probe: Probe, block: nn.Module, rows: Sequence[TrainingRow]) -> None:
+def _update(probe: Probe, block: nn.Module, episodes: Sequence[Sequence[TrainingRow]]) -> None:
     probe.model.requires_grad_(False)
     block.requires_grad_(True)
     optimizer = MasterAdamW(dict(block.named_parameters()), lr=probe.learning_rate, weight_decay=0.0)
     for update in range(UPDATES):
-        part = rows[update::UPDATES]
+        part = rows_of(episodes[update::UPDATES])
         weight = 1.0 / max(sum(row.num_sampled for row in part), 1)
         for batch in micro_batches(part, probe.micro_batch_tokens, probe.device):
             logprobs, _ = sampled_logprobs(probe.model, batch, probe.temperature)

@@ -13,18 +13,18 @@ from tests.agents.families import build
 from tests.training.guessing import small_model
 from tests.training.rows import CPU, random_rows
 from training import prediction
-from training.batches import TrainingRow, micro_batches
-from training.selectors import Probe, adaptation, removal
+from training.batches import TrainingRow, by_episode, micro_batches
+from training.selectors import Probe, adaptation, removal, rows_of
 
 
 def probe(rows: list[TrainingRow], blocks: int = 4, tokens: int = 10**6) -> Probe:
-    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+    groups = by_episode(rows)
     return Probe(small_model(blocks), blocks, lambda: groups, CPU, 0.7, tokens, 0)
 
 
 def test_only_what_the_world_says_is_predicted():
     given = probe(random_rows(5))
-    for row in itertools.chain.from_iterable(given.groups()):
+    for row in itertools.chain.from_iterable(map(rows_of, given.groups())):
         (batch,) = micro_batches([row], 10**6, CPU)
         found = prediction.world_loss(given, batch)
         tokens = torch.from_numpy(row.row.tokens)
@@ -61,7 +61,7 @@ def test_a_score_is_what_unseen_groups_gain_at_the_best_look(monkeypatch: pytest
     for block in choice.blocks:
         looks = np.array(kept[f"adaptation: block {block.index}"]).reshape(2, len(before))
         assert block.score == pytest.approx(np.mean(before) - min(looks.mean(1)))
-    assert given.learned_episodes == dict.fromkeys(range(4), adaptation.ROWS * 3)
+    assert given.learned_episodes == dict.fromkeys(range(4), adaptation.EPISODES * 3)
 
 
 def test_a_block_that_alone_can_mend_the_prediction_is_found():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch
 from tests.training.guessing import small_model
 from tests.training.rows import CPU, near_the_model, random_rows
 from training import probing
-from training.batches import TrainingRow, micro_batches
+from training.batches import TrainingRow, by_episode, micro_batches
 from training.logprobs import sampled_logprobs
 from training.selectors import (
     BlockScore,
     Choice,
+    Groups,
     Probe,
     adaptation,
     auto,
@@ -25,6 +25,7 @@ from training.selectors import (
     prior,
     random,
     removal,
+    rows_of,
     snr,
     trial,
 )
@@ -101,11 +102,11 @@ def test_a_lead_is_measured_against_the_noise_of_the_difference():
     assert index == 1
 
 
-def as_groups(rows: list[TrainingRow]) -> list[list[TrainingRow]]:
-    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+def as_groups(rows: list[TrainingRow]) -> Groups:
+    return by_episode(rows)
 
 
-def probe(groups: list[list[TrainingRow]], tokens: int = 10**6, blocks: int = 4) -> Probe:
+def probe(groups: Groups, tokens: int = 10**6, blocks: int = 4) -> Probe:
     return Probe(small_model(blocks), blocks, lambda: groups, CPU, 0.7, tokens, 0)
 
 
@@ -115,7 +116,7 @@ def test_gradients_are_those_of_the_policy_loss():
     found = probing.block_gradients(probe(groups), groups)
     for number, rows in enumerate(groups):
         model.zero_grad()
-        (batch,) = micro_batches(rows, 10**6, CPU)
+        (batch,) = micro_batches(rows_of(rows), 10**6, CPU)
         logprobs, _ = sampled_logprobs(model, batch, 0.7)
         ratio = (logprobs - logprobs.detach()).exp()
         (-(ratio * batch.column("advantages")).mean()).backward()
@@ -149,7 +150,7 @@ def test_select_scores_every_block_and_says_what_it_saw():
     rows = random_rows(16)
     near_the_model(small_model(4), rows)
     groups = as_groups(rows)
-    for row in groups[3]:
+    for row in rows_of(groups[3]):
         row.advantages[:] = 0.0
     choice = auto.select(probe(groups))
     assert "(probe: 7 groups with a learning signal)" in choice.why
@@ -298,7 +299,7 @@ def test_blocks_that_cannot_be_told_apart_race_if_the_budget_allows(
 
 
 def test_signs_that_the_budget_does_not_pay_for_are_not_asked():
-    def groups() -> list[list[TrainingRow]]:
+    def groups() -> Groups:
         raise AssertionError("the shared batch was played")
 
     # Sixteen episodes played and learned from once, 32 learned by each of four blocks: 160 of 2 x 800.

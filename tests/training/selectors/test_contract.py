@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from tests.agents.models import byte_tokenizer
 from tests.training.guessing import Guess, small_model
 from training import selectors
 from training.advantages import gigpo
-from training.batches import TrainingRow
+from training.batches import by_episode
 from training.collect import Estimator, collect
 from training.prepare import check_layer
-from training.selectors import Choice, Probe
+from training.selectors import Choice, Groups, Probe
 from training.tasks import iteration_keys
 
 BLOCKS = 4
@@ -29,14 +28,14 @@ TINY = REPOSITORY / "agents" / "pretrained" / "tiny"
 
 
 @pytest.fixture(scope="module")
-def groups() -> list[list[TrainingRow]]:
+def groups() -> Groups:
     """Six groups of four real episodes."""
     policy = TransformersPolicy(small_model(BLOCKS), byte_tokenizer(), Sampling(1.0, 4))
     rows = collect(Guess, policy, iteration_keys(Guess(), 0, 0, 6, 4), Estimator(gigpo, gigpo.Config(), 10.0, 0.1)).rows
-    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.task)]
+    return by_episode(rows)
 
 
-def probe(groups: list[list[TrainingRow]], seed: int = 0, micro_batch_tokens: int = 200) -> Probe:
+def probe(groups: Groups, seed: int = 0, micro_batch_tokens: int = 200) -> Probe:
     model = small_model(BLOCKS)
     return Probe(
         model=model,
@@ -74,11 +73,11 @@ def test_an_unknown_selector_is_refused():
 
 @pytest.mark.parametrize("name", selectors.names())
 class TestContract:
-    def choose(self, name: str, groups: list[list[TrainingRow]], seed: int = 0) -> tuple[Choice, Probe]:
+    def choose(self, name: str, groups: Groups, seed: int = 0) -> tuple[Choice, Probe]:
         given = probe(groups, seed)
         return selectors.find(name)(given), given
 
-    def test_the_choice_is_among_the_blocks_and_says_why(self, name: str, groups: list[list[TrainingRow]]):
+    def test_the_choice_is_among_the_blocks_and_says_why(self, name: str, groups: Groups):
         for seed in range(5):
             choice, _ = self.choose(name, groups, seed)
             assert choice.selector == name
@@ -88,7 +87,7 @@ class TestContract:
             assert choice.why.strip()
             assert "\n" not in choice.why
 
-    def test_every_block_has_a_score_or_none(self, name: str, groups: list[list[TrainingRow]]):
+    def test_every_block_has_a_score_or_none(self, name: str, groups: Groups):
         choice, _ = self.choose(name, groups)
         assert [block.index for block in choice.blocks] == list(range(BLOCKS))
         scored = [block.score is not None for block in choice.blocks]
@@ -97,23 +96,23 @@ class TestContract:
         content = json.loads(json.dumps(choice.as_json({"seconds": 1.0}), allow_nan=False))
         assert set(content) == {"selector", "target", "chosen", "why", "blocks", "cost"}
 
-    def test_the_model_is_left_as_it_was(self, name: str, groups: list[list[TrainingRow]]):
+    def test_the_model_is_left_as_it_was(self, name: str, groups: Groups):
         _, given = self.choose(name, groups)
         assert weights(given.model) == weights(small_model(BLOCKS))
         assert all(value.grad is None for value in given.model.parameters())
 
-    def test_the_same_probe_gives_the_same_choice(self, name: str, groups: list[list[TrainingRow]]):
+    def test_the_same_probe_gives_the_same_choice(self, name: str, groups: Groups):
         torch.manual_seed(1)
         first, _ = self.choose(name, groups, 7)
         torch.manual_seed(2)
         second, _ = self.choose(name, groups, 7)
         assert first == second
 
-    def test_a_probe_without_episodes_has_a_choice_too(self, name: str, groups: list[list[TrainingRow]]):
+    def test_a_probe_without_episodes_has_a_choice_too(self, name: str, groups: Groups):
         choice, _ = self.choose(name, [])
         assert set(choice.indices) <= set(range(BLOCKS))
 
-    def test_training_can_follow(self, name: str, groups: list[list[TrainingRow]]):
+    def test_training_can_follow(self, name: str, groups: Groups):
         choice, given = self.choose(name, groups)
         trained = select(given.model, Target(choice.indices))
         given.model(torch.tensor([[1, 2, 3]])).logits.sum().backward()
