@@ -134,8 +134,11 @@ def _budget_table(summary: Mapping[str, Any]) -> Table:
         [
             f"{budget}: {arm}",
             figures.count(at["iteration"]),
-            findings.percent(at["success"]),
-            figures.range_of_percent(at["interval"]),
+            *(
+                (figures.ABSENT, at["why_null"])
+                if at["success"] is None
+                else (findings.percent(at["success"]), figures.range_of_percent(at["interval"]))
+            ),
         ]
         for budget, arms in budgets.items()
         for arm in ARMS

@@ -94,7 +94,8 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
     """Sorts cells by arm: base first, then blocks in order, then others.
 
     Raises:
-        InputError: two cells of one panel played other tasks, or cells began with other weights.
+        InputError: two cells of one panel played other tasks, began with other weights, or are of one arm and were
+            trained at different rates.
     """
     starts = {row["base_sha256"] for row in rows if row.get("base_sha256")}
     if len(starts) > 1:
@@ -108,6 +109,11 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
         if "panels" not in row:
             continue
         arm = arms.setdefault(row["arm"], Arm(row["arm"], row["learning_rate"]))
+        if arm.learning_rate != row["learning_rate"]:
+            raise InputError(
+                f"the cells of {arm.name} were trained at the learning rates {arm.learning_rate} and "
+                f"{row['learning_rate']}, so they are not seeds of one arm."
+            )
         arm.seconds[row["seed"]] = row["cost"]["seconds"]
         for name, panel in row["panels"].items():
             if hashes.setdefault(name, panel["sha256"]) != panel["sha256"]:

@@ -112,16 +112,44 @@ class _Watch:
         killer = ray.remote(num_cpus=0, scheduling_strategy=there)(_kill)
         self._ask(killer.remote(pid), f"{line}; process {pid} could not be killed there")
 
+    def row(self, index: int, reference: Any) -> Row:  # noqa: ANN401 - Ray's own
+        """The row of a cell that is done.
+
+        Raises:
+            LostCellError: its process died each time, or the cluster does not answer.
+        """
+        import ray
+
+        name = self._names[index]
+        try:
+            row: Row = ray.get(reference, timeout=_ANSWER_SECONDS)
+        except ray.exceptions.WorkerCrashedError:
+            raise LostCellError(
+                f"cell {name}: its process died. It was begun {TRIES} times. Finished cells are kept; the same command "
+                "goes on."
+            ) from None
+        except ray.exceptions.RayError as error:
+            # What the cell itself raises is raised here too, as it is where cells run without Ray.
+            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+            if cause is None or isinstance(cause, ray.exceptions.RayError):
+                raise _no_answer(f"the row of cell {name}", error) from None
+            raise cause from error
+        return row
+
     def _ask(self, reference: Any, what: str) -> Any:  # noqa: ANN401 - whatever the cluster says
         import ray
 
         try:
             return ray.get(reference, timeout=_ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
-            raise LostCellError(
-                f"Ray's cluster gives no answer ({what}): {first_line(error)}. Finished cells are kept; the same "
-                "command goes on."
-            ) from None
+            raise _no_answer(what, error) from None
+
+
+def _no_answer(what: str, error: Exception) -> LostCellError:
+    return LostCellError(
+        f"Ray's cluster gives no answer ({what}): {first_line(error)}. Finished cells are kept; the same command "
+        "goes on."
+    )
 
 
 def run_on_ray(
@@ -157,8 +185,7 @@ def run_on_ray(
                 running[remote.remote(function, watch.heard, index, idle_seconds / 8, calls[index])] = index
             done, _ = ray.wait(list(running), num_returns=1, timeout=look)
             for reference in done:
-                running.pop(reference)
-                yield ray.get(reference, timeout=_ANSWER_SECONDS)
+                yield watch.row(running.pop(reference), reference)
             watch.look(list(running.values()))
     finally:
         for reference in running:

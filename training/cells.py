@@ -5,22 +5,21 @@ A cell needs the study's settings alone, so that it can be computed anywhere; `t
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agents.starts import locate
 from envs.config import load
 from envs.config_schema import key, listed
-from envs.errors import ExhaustedError
 from envs.pool import place
 from evals.studies import BASE, CELLS, read_cells
 from training import selectors
+from training.cell_run import ROW, kept_row, opened, own_config
 from training.config import RunConfig
 from training.executors import IDLE_SECONDS
 from training.folder import CONFIG, RunFolder
@@ -28,6 +27,7 @@ from training.prepare import block_count
 from training.watch import watched
 
 if TYPE_CHECKING:
+    from envs.types import TextEnv
     from evals.panels import Panel
     from training.running import Run
 
@@ -62,7 +62,7 @@ class Cell:
         kind: "arm" trains and scores, "selector" asks a selector.
         name: the arm, as `layer=` writes it, or the selector.
         seed: of training.
-        rate: the learning rate of an arm.
+        rate: the learning rate of an arm, or the one that a selector chooses for; 0 for train.learning_rate.
     """
 
     kind: str
@@ -76,6 +76,16 @@ class Cell:
         what = self.name if self.kind == "arm" else f"select-{self.name}"
         return f"{what.replace(':', '_')}-seed{self.seed}"
 
+    @property
+    def folder(self) -> str:
+        """The name of its folder while it is computed; at another rate it is not gone on with."""
+        return f"{self.file}-{self.rate:g}"
+
+    @property
+    def layer(self) -> str:
+        """What it trains or asks, as `layer=` writes it; the middle block for the base, which trains nothing."""
+        return "middle" if self.name == BASE else self.name
+
 
 def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
     """Computes one cell on one thread, or goes on with it where a checkpoint of it lies in the work folder.
@@ -83,49 +93,30 @@ def compute(settings: str, cell: Cell, work: str) -> dict[str, Any]:
     Args:
         settings: the study's configuration as YAML.
         cell: which one.
-        work: folder for what lies between.
+        work: folder for what lies between; the cell's own in it is there until its row has been written down.
 
     Returns:
         The cell's row, for JSON.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-
-    from agents.models import quiet
-
-    quiet()
-    from evals.stopping import StoppedError
-    from training.prepare import check, load_model, open_run
-
-    torch.set_num_threads(1)
-    folder = RunFolder(Path(work) / cell.file)
+    folder = RunFolder(Path(work) / cell.folder)
     folder.path.mkdir(parents=True, exist_ok=True)
+    if (kept := kept_row(folder)) is not None:
+        return kept
     folder.write_text(CONFIG, settings)
     config = load(SweepConfig, [f"config={folder / CONFIG}"])
-    rates = replace(config.train, learning_rate=cell.rate, full_learning_rate=cell.rate)
     started = time.perf_counter()
-    # An arm that goes wrong is scored as it is, and its row says so.
-    watch = replace(config.watch, limit=0)
-    train = rates if cell.rate else config.train
-    inputs = check(replace(config, seed=cell.seed, train=train, watch=watch), config.seed)
-    run = open_run(inputs, load_model(inputs), folder, echo=False)
-    try:
-        with run.pool, run.stop.listening():
-            row = _arm(run, cell) if cell.kind == "arm" else _pick(run, cell)
-    except StoppedError:
-        if run.stop.reason:
-            raise ExhaustedError(f"stopped: {run.stop.reason}. The same command goes on.") from None
-        raise KeyboardInterrupt from None
-    shutil.rmtree(folder.path, ignore_errors=True)
+    with opened(own_config(config, cell.layer, cell.seed, cell.rate), folder, config.seed) as run:
+        row = _arm(run, cell) if cell.kind == "arm" else _pick(run, cell)
     row["cost"] = {"seconds": time.perf_counter() - started} | row["cost"]
-    return {"cell": cell.file, "seed": cell.seed} | row
+    row = {"cell": cell.file, "seed": cell.seed} | row
+    folder.write_json(ROW, row)
+    return row
 
 
 def _arm(run: Run, cell: Cell) -> dict[str, Any]:
     """Trains an arm and scores it on all panels, at the temperature that is best on its tuning tasks."""
     from agents.blocks import find_stack
     from agents.targets import parse
-    from evals.panels import choose
     from evals.scoring import play, wins
     from training.arms import train
     from training.running import evaluate
@@ -139,9 +130,7 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
         trained = train(run, cell.name, target)
     evaluation = evaluate(run, cell.name)
     panels = {run.panel.name: _panel(run.panel, evaluation["wins"])}
-    for name in listed(config.panels):
-        env = replace(config.env, data=config.panel_data) if config.panel_data else config.env
-        make, panel = choose(env, name, "", config.seed, 1)
+    for name, make, panel in _further(config):
         placed = place(config.env.name, make.keywords, run.pool)
         episodes = play(placed, run.policy(evaluation["temperature"], cell.name), panel, config.seed, stop=run.stop)
         run.stop.check()
@@ -163,6 +152,15 @@ def _arm(run: Run, cell: Cell) -> dict[str, Any]:
     }
 
 
+def _further(config: SweepConfig) -> Iterator[tuple[str, partial[TextEnv], Panel]]:
+    """The further panels by name, each with what makes an environment of it."""
+    from evals.panels import choose
+
+    for name in listed(config.panels):
+        env = replace(config.env, data=config.panel_data) if config.panel_data else config.env
+        yield name, *choose(env, name, "", config.seed, 1)
+
+
 def _panel(panel: Panel, won: Iterable[Any]) -> dict[str, Any]:
     return {**panel.as_json(), "wins": "".join("1" if one else "0" for one in won)}
 
@@ -174,6 +172,7 @@ def _pick(run: Run, cell: Cell) -> dict[str, Any]:
     choice = choose(run, cell.name)
     return {
         "selector": cell.name,
+        "learning_rate": run.config.train.learning_rate,
         "target": choice["target"],
         "chosen": choice["chosen"],
         "scores": [block["score"] for block in choice["blocks"]],
@@ -208,6 +207,13 @@ def _sort(kind: str, name: str) -> str:
     return BASE if name == BASE else "trained"
 
 
+def scoring_episodes(config: SweepConfig, panel: Panel, tuning: Panel) -> int:
+    """How many episodes scoring an arm plays, on its tuning tasks and on all panels."""
+    # Where there is but one temperature to choose from the tuning tasks are not played.
+    times = len(config.temperatures) if len(config.temperatures) > 1 else 0
+    return times * len(tuning.tasks) + len(panel.tasks) + sum(len(one.tasks) for _, _, one in _further(config))
+
+
 def _trial(config: SweepConfig) -> dict[str, float]:
     """Plays and learns one iteration of the middle block; extrapolates."""
     import torch
@@ -223,13 +229,13 @@ def _trial(config: SweepConfig) -> dict[str, float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="keystone-sweep-") as scratch:
-        inputs = check(replace(config, iterations=1))
+        inputs = check(replace(config, iterations=1, layer="middle", compare="none"))
         run = open_run(inputs, load_model(inputs), RunFolder(Path(scratch)), echo=False)
         target = parse("middle", block_count(inputs.model_path))
         assert target is not None
         with run.pool:
             (row,) = train(run, "middle", target)["history"]
-        scored = 3 * len(run.tuning.tasks) + len(run.panel.tasks)
+        scored = scoring_episodes(config, run.panel, run.tuning)
     torch.set_num_threads(threads)
     episode = row["cost"]["rollout_seconds"] / (config.train.groups * config.train.group_size)
     evaluation = scored * episode

@@ -169,6 +169,19 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     return current().tensors(tensors), counters
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there and can be read; one process looks for all."""
+
+    def look() -> bool:
+        try:
+            _read(path)
+        except InputError:
+            return False
+        return True
+
+    return current().first(look)
+
+
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:

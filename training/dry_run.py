@@ -186,6 +186,7 @@ def shrink(config: DryRunConfig, model: Path, out: Path) -> RunConfig:
         "sampler": "transformers",
         "vllm": VllmConfig(),
         "resume": "",
+        "trackers": "",
         "out": config.out or str(out),
         # So few rows still make more than one update.
         "train": replace(

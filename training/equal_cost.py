@@ -1,6 +1,7 @@
 """Two arms at equal cost: after equally many sampled tokens, and after equally many seconds of training.
 
-The cheaper arm's total is the budget; the dearer arm is scored with the weights it had when it was last within it. The
+The cheaper arm's total is the budget; the dearer arm is scored with the weights it had when it was last within it, or
+not at all where these are lost, which only training it again would bring back. The
 layer's arm is trained first, so its weights, which are small, are kept after every iteration. The full arm then keeps
 only the last weights within what the layer's arm spent, one file a quantity, as each is a second model in size.
 """
@@ -17,7 +18,6 @@ import torch
 
 from agents import deltas
 from training import checkpoint
-from training.processes import current
 from training.running import Run, arm_folder, outcome
 
 QUANTITIES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
@@ -64,7 +64,7 @@ class Snapshots:
             values = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
             checkpoint.save(self.folder / f"{name}.safetensors", values, {"iterations": len(history)})
 
-    def within(self, history: History, kind: str, budget: float) -> tuple[dict[str, torch.Tensor], int]:
+    def within(self, history: History, kind: str, budget: float) -> tuple[dict[str, torch.Tensor] | None, int]:
         """Finds the last weights within a budget.
 
         Args:
@@ -73,12 +73,15 @@ class Snapshots:
             budget: how much of it may have been spent.
 
         Returns:
-            The tensors and the number of iterations behind them; ({}, 0) for the base policy's.
+            The tensors and the number of iterations behind them; ({}, 0) for the base policy's, and None for tensors
+            whose file is gone or spoilt.
         """
         iterations = int(np.searchsorted(spent(history, kind), budget, side="right"))
         file = self.folder / f"{self._numbered(iterations) if self.budgets is None else kind}.safetensors"
-        if iterations == 0 or not current().agree(file.is_file()):
+        if iterations == 0:
             return {}, 0
+        if not checkpoint.is_whole(file):
+            return None, iterations
         tensors, counters = checkpoint.load(file)
         return tensors, int(counters["iterations"])
 
@@ -105,7 +108,7 @@ def compare(run: Run, stages: Mapping[str, Any], base: Mapping[str, torch.Tensor
         base: the base policy's weights.
 
     Returns:
-        By quantity and arm: iteration, success and its interval.
+        By quantity and arm: iteration, success and its interval; both None, and why, where the weights are lost.
     """
     histories = {arm: stages[arm]["training"]["history"] for arm in ("layer", "full")}
     result: dict[str, Any] = {}
@@ -123,6 +126,9 @@ def _at(
     iterations = len(history)
     if total(history, kind) > budget:
         tensors, iterations = snapshots(run, arm, stages).within(history, kind, budget)
+        if tensors is None:
+            why = f"the {arm} arm's weights after {iterations} iterations were lost from the run's folder"
+            return {"iteration": iterations, "success": None, "interval": None, "why_null": why}
         if iterations == 0:
             evaluation = stages["base"]["evaluation"]
         else:

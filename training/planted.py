@@ -198,7 +198,10 @@ def _success(run: Run) -> float:
     from evals.scoring import play, score
 
     policy = run.policy(run.config.train.temperature, "damaged")
-    return score(play(run.train_env, policy, run.tuning, run.config.seed, stop=run.stop)).success
+    episodes = play(run.train_env, policy, run.tuning, run.config.seed, stop=run.stop)
+    # Half a panel would look like damage.
+    run.stop.check()
+    return score(episodes).success
 
 
 def _case(

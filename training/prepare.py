@@ -21,6 +21,7 @@ from envs.errors import InputError, shortened
 from envs.registry import make_from, options_of
 from envs.types import TextEnv
 from evals.panels import Panel, choose
+from evals.sampling import check_temperatures
 from training import fitting, selectors, trackers, warmstart
 from training.config import RunConfig
 from training.folder import LOG, RunFolder
@@ -99,8 +100,7 @@ def check(config: RunConfig, panel_seed: int | None = None) -> Inputs:
         )
     if 0 < config.train.dual_clip <= 1:
         raise InputError(f"train.dual_clip={config.train.dual_clip:g} must be more than 1, or 0 for none.")
-    if not config.temperatures or min(config.temperatures) < 0:
-        raise InputError("temperatures= needs one or more numbers from 0, such as [0.4] or [0,0.4,1].")
+    check_temperatures(config.temperatures)
     parse_context(config.model.context)
     check_sampler(config.sampler, config.vllm)
     fitting.check_frozen(config)
@@ -180,8 +180,18 @@ def check_layer(layer: str, model_path: str) -> Target | None:
         InputError: the model has no such layer, or what training it needs is not installed.
     """
     num_blocks = _stated_blocks(model_path)
-    if not num_blocks:
-        return None
+    return layer_of(layer, num_blocks) if num_blocks else None
+
+
+def layer_of(layer: str, num_blocks: int) -> Target | None:
+    """Checks `layer=` against a number of blocks.
+
+    Returns:
+        The target; None for a selector.
+
+    Raises:
+        InputError: there is no such layer, or what training it needs is not installed.
+    """
     target = parse(layer, num_blocks, selectors.names())
     if target is not None:
         check_installed(target)
@@ -196,15 +206,26 @@ def block_count(model_path: str) -> int:
     """
     count = _stated_blocks(model_path)
     if not count and not Path(model_path).is_dir():
-        quiet()
-        announce_download(model_path)
-        from transformers import AutoConfig
-
-        settings = AutoConfig.from_pretrained(model_path, trust_remote_code=False)
-        count = int(getattr(settings, "num_hidden_layers", 0))
+        count = int(getattr(_hub_settings(model_path), "num_hidden_layers", 0))
     if not count:
         raise InputError(f"model={model_path}: its config.json states no number of blocks.")
     return count
+
+
+def model_type(model_path: str) -> str:
+    """The architecture that a model's config.json names, or the hub's if it is not local."""
+    if Path(model_path).is_dir():
+        return str(model_settings(model_path).get("model_type", "unknown"))
+    return str(_hub_settings(model_path).model_type)
+
+
+def _hub_settings(model_path: str) -> Any:  # noqa: ANN401 - every architecture has a class of its own
+    """The configuration of a hub id."""
+    quiet()
+    announce_download(model_path)
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(model_path, trust_remote_code=False)
 
 
 def _stated_blocks(model_path: str) -> int:

@@ -138,14 +138,17 @@ def tune(run: Run, arm: str) -> tuple[float, dict[str, float]]:
 
     Where there is but one to choose from nothing is played.
     """
-    tuned, choices = dict[str, float](), run.config.temperatures
+    choices = run.config.temperatures
     if len(choices) == 1:
-        return choices[0], tuned
-    for temperature in choices:
-        title = f"{arm}: tuning at temperature {temperature:g}"
-        episodes = run.play(run.tuning, temperature, title, arm=arm, purpose="tuning")
-        tuned[f"{temperature:g}"] = score(episodes).success
+        return choices[0], {}
+    tuned = {f"{temperature:g}": tuning_success(run, arm, temperature) for temperature in choices}
     return max(choices, key=lambda temperature: tuned[f"{temperature:g}"]), tuned
+
+
+def tuning_success(run: Run, arm: str, temperature: float) -> float:
+    """The present policy's success on the tuning tasks at a temperature."""
+    title = f"{arm}: tuning at temperature {temperature:g}"
+    return score(run.play(run.tuning, temperature, title, arm=arm, purpose="tuning")).success
 
 
 def outcome(episodes: Sequence[Episode]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from agents.blocks import find_stack
 from agents.rows import Row
 from agents.targets import Target, parameters, parse
 from agents.types import EpisodeKey
+from envs.errors import InputError
 from envs.files import understood
 from training import checkpoint, selectors
 from training.arms import train
@@ -127,7 +128,8 @@ class _Selection:
         size = run.config.train.group_size
         keys = [EpisodeKey(run.config.seed, PROBE, task, member) for task in run.probe.tasks for member in range(size)]
         self.played = len(keys)
-        if not current().agree(file.is_file()):
+        if not checkpoint.is_whole(file):
+            # Not played yet, or spoilt since: the draws are keyed, so the same comes of it again.
             with run.screen.bar("choosing the layer: shared episodes", len(keys)) as bar:
 
                 def advance(count: int) -> None:
@@ -149,7 +151,7 @@ class _Selection:
     def _memo(self, name: str, compute: Callable[[], list[float]]) -> list[float]:
         self.run.check_stop()
         folder = RunFolder(self._folder())
-        values = folder.read_json(VALUES) or {}
+        values = current().first(lambda: _values(folder))
         if name not in values:
             values[name] = current().agree(compute())
             folder.write_json(VALUES, values)
@@ -176,6 +178,15 @@ class _Selection:
             return [float(row["success"]) for row in history]
 
         return self._memo(f"block {block}, {iterations} iterations", compute)
+
+
+def _values(folder: RunFolder) -> dict[str, list[float]]:
+    """What was kept under each name; nothing where the file is broken, so that all is computed again."""
+    try:
+        values = super(RunFolder, folder).read_json(VALUES)
+    except InputError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def keep_rows(file: Path, rows: Sequence[TrainingRow]) -> None:

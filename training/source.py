@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Demonstrations that are made at a time, and sorted by length among themselves."""
+Played = list[Step] | Failure
 
 
 @dataclass
@@ -53,30 +54,43 @@ class Source:
         Raises:
             InputError: it breaks all of them, or the player wins none.
         """
+        played = self._played(seed, count)
+        self._check_whole(played)
+        self._check_won(played)
+        return self._kept(played)
+
+    def _check_whole(self, played: Sequence[Played]) -> None:
+        causes = [steps.cause for steps in played if isinstance(steps, Failure)]
+        if len(causes) == len(played):
+            raise InputError(f"the environment breaks all of {len(played)} demonstrations, the first so: {causes[0]}.")
+
+    def _check_won(self, played: Sequence[Played]) -> None:
+        won = any(not isinstance(steps, Failure) and steps[-1].won for steps in played)
+        if self.config.only_wins and not won:
+            players = ",".join(self.players)
+            raise InputError(f"player={players} wins none of {len(played)} tasks, so there is nothing to learn from.")
+
+    def _kept(self, played: Sequence[Played]) -> list[list[Step]]:
+        """Those to learn from."""
+        # What a player of several does that loses is what there is left to learn.
+        every = not self.config.only_wins or len(set(self.players)) > 1
+        return [steps for steps in played if not isinstance(steps, Failure) and (steps[-1].won or every)]
+
+    def _played(self, seed: int, count: int) -> list[Played]:
+        """Plays demonstrations of the tasks drawn by a seed."""
         config = self.config
         noise = Noise(config.burst_probability, config.burst_turns, config.invalid_share)
         worlds = self.make_env if isinstance(self.make_env, Pooled) else LocalWorlds(self.make_env)
         with warnings.catch_warnings():
             # Noise may lead to where a player knows no way on.
             warnings.simplefilter("ignore")
-            played = self._played(worlds, self.env.sample_tasks(seed, count), seed, noise)
-        whole = [steps for steps in played if not isinstance(steps, Failure)]
-        if not whole:
-            causes = [steps.cause for steps in played if isinstance(steps, Failure)]
-            raise InputError(f"the environment breaks all of {count} demonstrations, the first so: {causes[0]}.")
-        # What a player of several does that loses is what there is left to learn.
-        every = not config.only_wins or len(set(self.players)) > 1
-        kept = [steps for steps in whole if steps[-1].won or every]
-        if not any(steps[-1].won for steps in kept) and config.only_wins:
-            players = ",".join(self.players)
-            raise InputError(f"player={players} wins none of {count} tasks, so there is nothing to learn from.")
-        return kept
+            return self._by_player(worlds, self.env.sample_tasks(seed, count), seed, noise)
 
-    def _played(self, worlds: Worlds, tasks: list[str], seed: int, noise: Noise) -> list[list[Step] | Failure]:
+    def _by_player(self, worlds: Worlds, tasks: list[str], seed: int, noise: Noise) -> list[Played]:
         """Plays tasks, each with the player that a draw of its own chooses."""
         seeds = range(seed, seed + len(tasks))
         chosen = [int(np.random.default_rng([one, 0x91A7]).integers(len(self.players))) for one in seeds]
-        results: dict[int, list[Step] | Failure] = {}
+        results: dict[int, Played] = {}
         for number, player in enumerate(self.players):
             rows = [row for row, choice in enumerate(chosen) if choice == number]
             played = demonstrations(worlds, player, [tasks[row] for row in rows], [seeds[row] for row in rows], noise)
@@ -84,10 +98,20 @@ class Source:
         return [results[row] for row in range(len(tasks))]
 
     def chunks(self) -> Iterator[list[list[Step]]]:
-        """Demonstrations without end: fresh ones, or of a slow world the same again and again in random order."""
+        """Demonstrations without end: fresh ones, or of a slow world the same again and again in random order.
+
+        Where a player wins seldom, some of the fresh chunks may be empty.
+
+        Raises:
+            InputError: a chunk or all of the slow world's break, or none of the first chunk's or of those wins.
+        """
         seed, count = stream_seed(self.config.seed, "demonstrations"), self.config.demonstrations
         if self.env.in_process:
-            yield from (self.play(seed + start, CHUNK) for start in itertools.count(0, CHUNK))
+            yield self.play(seed, CHUNK)
+            for start in itertools.count(CHUNK, CHUNK):
+                played = self._played(seed + start, CHUNK)
+                self._check_whole(played)
+                yield self._kept(played)
         bank = self._made(seed, count)
         for epoch in itertools.count():
             order = np.random.default_rng([seed, epoch]).permutation(len(bank))
@@ -96,9 +120,14 @@ class Source:
 
     def _made(self, seed: int, count: int) -> list[list[Step]]:
         if not self._bank:
+            played = list[Played]()
             with self.screen.bar("demonstrations", count) as bar:
                 for first in range(0, count, CHUNK):
                     size = min(CHUNK, count - first)
-                    self._bank += self.play(seed + first, size)
+                    played += self._played(seed + first, size)
                     bar.advance(size)
+            # The last chunk may be small: only all of them together say that there is nothing to learn from.
+            self._check_whole(played)
+            self._check_won(played)
+            self._bank = self._kept(played)
         return self._bank

@@ -193,5 +193,7 @@ def _in_words(pair: Mapping[str, Any]) -> str:
 
 
 def _point(point: Mapping[str, Any]) -> str:
+    if point["success"] is None:
+        return f"not known ({point['why_null']})"
     low, high = point["interval"]
     return f"{point['success']:.3f} ({low:.3f} to {high:.3f}) after {point['iteration']} iterations"

@@ -12,12 +12,10 @@ Every state of the folder is a study: seeds are the outer loop, and base, everyt
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,19 +26,20 @@ from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import listed
 from envs.errors import InputError
-from envs.files import read_json, understood
+from envs.files import understood
 from evals import study
 from evals.folder import Folder
 from evals.reserve import ReserveConfig
 from evals.sampling import read_seeds
-from evals.studies import BASE, CELLS, FULL
-from training import selectors
+from evals.studies import BASE, CELLS, FULL, read_cells
+from training import fitting, selectors
 from training.cells import Cell, SweepConfig, compute, cost_of
 from training.executors import check as check_executor
 from training.executors import run_cells
 from training.folder import CONFIG, RunFolder
-from training.prepare import block_count, check_layer, make_start
+from training.prepare import block_count, layer_of, make_start, model_type
 from training.tune import CELLS as RATE_CELLS
+from training.tune import best_first, by_rate
 
 WORK, START = "work", "start"
 
@@ -53,6 +52,10 @@ def main(config: SweepConfig) -> int:
     make_start(config)
     cells = cells_of(config)
     open_folder(given, out)
+    check_rates(cells, out)
+    folder = Folder(out)
+    if not config.plan:
+        folder.claim()
     keep_start(given, out)
     config = at_start(given, out)
     waiting = [cell for cell in cells if not (out / CELLS / f"{cell.file}.json").is_file()]
@@ -67,8 +70,7 @@ def main(config: SweepConfig) -> int:
     if config.plan:
         return 0
     (out / WORK).mkdir(exist_ok=True)
-    with _alone(out):
-        return _compute(config, out, waiting)
+    return _compute(config, out, waiting)
 
 
 def at_start(config: SweepConfig, out: Path) -> SweepConfig:
@@ -92,29 +94,13 @@ def keep_start(config: SweepConfig, out: Path) -> None:
         aside.rename(out / START)
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keeps a second sweep out of the same folder while it lasts; the lock goes with this process, however it ends.
-
-    Raises:
-        InputError: another sweep works there.
-    """
-    with (out / WORK / "lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"out={out}: another sweep is at work there. Wait for it, or choose another folder."
-            ) from None
-        yield
-
-
 def _compute(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> int:
     """Computes the cells that are missing and writes the study after each."""
     started, done = time.perf_counter(), 0
     save(config, out / WORK / CONFIG)
     settings = (out / WORK / CONFIG).read_text(encoding="utf-8")
     calls = [(settings, cell, str(out.resolve() / WORK)) for cell in waiting]
+    folders = {cell.file: cell.folder for cell in waiting}
     try:
         for row in run_cells(
             compute,
@@ -125,6 +111,7 @@ def _compute(config: SweepConfig, out: Path, waiting: Sequence[Cell]) -> int:
             idle_seconds=config.idle_seconds,
         ):
             Folder(out / CELLS).write_json(f"{row['cell']}.json", row)
+            shutil.rmtree(out / WORK / folders[row["cell"]], ignore_errors=True)
             done += 1
             left = (time.perf_counter() - started) / done * (len(waiting) - done)
             print(f"{row['cell']}: {_line(row)} ({done} of {len(waiting)}, {left / 60:.0f} min left)", flush=True)
@@ -146,42 +133,49 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def cells_of(config: SweepConfig) -> list[Cell]:
-    """All cells: seeds outermost; in each base, everything and the middle block first.
+    """All cells, each once: seeds outermost; in each base, everything and the middle block first.
 
     Raises:
-        InputError: a key names no seed, block or selector.
+        InputError: a key names no seed, block or selector, or what rounded weights forbid.
     """
     if not (seeds := read_seeds(config.seeds)):
         raise InputError("seeds= is empty; a study takes some, such as seeds=0,1,2.")
-    model_path = locate(config.model.path, config.env)
-    num_blocks = block_count(model_path)
-    target = check_layer(f"0-{num_blocks - 1}" if config.layers.strip() == "all" else config.layers, model_path)
+    num_blocks = block_count(locate(config.model.path, config.env))
+    target = layer_of(f"0-{num_blocks - 1}" if config.layers.strip() == "all" else config.layers, num_blocks)
     if target is None or target.name != ",".join(map(str, target.indices)):
         raise InputError(f"layers={config.layers}: a study trains whole blocks, such as all, 0,3 or 2-5.")
     center = middle(num_blocks)[0]
     blocks = sorted(target.indices, key=lambda index: (index != center, index))
     arms = [BASE, *([FULL] if config.full else []), *map(str, blocks[:1])]
     if config.lora:
-        check_layer(config.lora, model_path)
+        layer_of(config.lora, num_blocks)
         if not is_peft_installed():
             raise InputError(
                 f"lora={config.lora} trains LoRA adapters beside the blocks, which needs PEFT: {INSTALL_PEFT}. lora= "
                 "with nothing behind it leaves them out."
             )
-        lora = check_layer(f"lora:{config.lora}", model_path)
+        lora = layer_of(f"lora:{config.lora}", num_blocks)
         assert lora is not None
         arms.append(lora.name)
     arms += map(str, blocks[1:])
     rates = rates_of(config, num_blocks)
     asked = _selectors(config)
-    return [
-        cell
-        for seed in seeds
-        for cell in (
-            *(Cell("arm", arm, seed, rates(arm)) for arm in arms),
-            *(Cell("selector", name, seed) for name in asked),
+    if config.train.frozen != fitting.PLAIN and (config.full or asked):
+        raise InputError(
+            f"train.frozen={config.train.frozen} rounds all that is not trained, so nothing can train everything or "
+            "try blocks out: a study of it needs full=false selectors=none."
         )
-    ]
+    return list(
+        dict.fromkeys(
+            cell
+            for seed in seeds
+            for cell in (
+                *(Cell("arm", arm, seed, rates(arm)) for arm in arms),
+                # A selector is asked which block to train as blocks are trained.
+                *(Cell("selector", name, seed, rates(str(center))) for name in asked),
+            )
+        )
+    )
 
 
 def _selectors(config: SweepConfig) -> list[str]:
@@ -207,14 +201,9 @@ def rates_of(config: SweepConfig, num_blocks: int) -> Any:  # noqa: ANN401 - a f
     train = config.train
     if not config.rates:
         return lambda arm: train.full_learning_rate if arm == FULL else 0.0 if arm == BASE else train.learning_rate
-    found: dict[str, dict[float, list[float]]] = {}
     with understood(Path(config.rates) / RATE_CELLS, "a search of learning rates"):
-        for row in RunFolder(Path(config.rates)).rows(RATE_CELLS):
-            found.setdefault(str(row["target"]), {}).setdefault(float(row["rate"]), []).append(float(row["success"]))
-        best = {
-            target: max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
-            for target, by_rate in found.items()
-        }
+        found = by_rate(RunFolder(Path(config.rates)).rows(RATE_CELLS))
+        best = {target: best_first(successes)[0] for target, successes in found.items()}
     center = str(middle(num_blocks)[0])
     best = {{"middle": center, "last": str(num_blocks - 1)}.get(target, target): rate for target, rate in best.items()}
     missing = [name for name in (center, *([FULL] if config.full else [])) if name not in best]
@@ -242,20 +231,42 @@ def open_folder(config: SweepConfig, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         Folder(out).write_json(study.FACTS, _facts(config))
         save(kept, out / CONFIG)
-    elif load(SweepConfig, [f"config={out / CONFIG}"]) != kept:
+    # What was written before a key was there has its default now.
+    elif portable(load(SweepConfig, [f"config={out / CONFIG}"])) != kept:
         raise InputError(f"out={out} holds a study with other settings ({out / CONFIG}). Choose another folder.")
     (out / CELLS).mkdir(exist_ok=True)
 
 
+def check_rates(cells: Sequence[Cell], out: Path) -> None:
+    """Makes sure that the cells there are were trained at the rates that the others would be trained at.
+
+    Raises:
+        InputError: one was not.
+    """
+    if not any((out / CELLS).glob("*.json")):
+        return
+    wanted = {(cell.kind, cell.name): cell.rate for cell in cells}
+    with understood(out / CELLS, "a folder of a study's cells"):
+        for row in read_cells(out):
+            name = ("arm", row["arm"]) if "arm" in row else ("selector", row.get("selector"))
+            # Selectors' cells once did not say theirs.
+            if name in wanted and "learning_rate" in row and (row["learning_rate"] or 0.0) != wanted[name]:
+                raise InputError(
+                    f"out={out}: the cell {row['cell']} has the learning rate {row['learning_rate'] or 0.0:g}, and "
+                    f"others of {name[1]} would now have {wanted[name]:g}. Give the rates= that the study began with, "
+                    "or choose another folder."
+                )
+
+
 def _facts(config: SweepConfig) -> dict[str, Any]:
     """What a study says about itself."""
-    settings = read_json(Path(locate(config.model.path, config.env)) / "config.json")
+    path = locate(config.model.path, config.env)
     return {
         "env": config.env.name,
         "model": config.model.name,
-        "family": settings.get("model_type", "unknown"),
+        "family": model_type(path),
         "algorithm": config.algorithm.name,
-        "blocks": block_count(locate(config.model.path, config.env)),
+        "blocks": block_count(path),
         "iterations": config.iterations,
         "episodes": config.iterations * config.train.groups * config.train.group_size,
     }

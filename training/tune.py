@@ -3,29 +3,31 @@
 Every target is trained at every rate, from the same start on the same tasks, and scored on tuning tasks at its best
 temperature; the panel is never played. What it finds belongs into the model's preset; the main job does not repeat it.
 The folder is `out=`, by default runs/tune; finished cells are lines of its `cells.jsonl` and are not computed again, so
-that an interrupted search goes on where it was.
+that an interrupted search goes on where it was. Of a finished cell its log and its iterations' figures stay.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
+import shutil
 import sys
 import time
-from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
 from envs.config_schema import key, listed
-from envs.errors import ExhaustedError, InputError
+from envs.errors import InputError
 from envs.files import understood
 from evals.sampling import read_seeds
-from training import selectors
+from training import fitting, selectors
+from training.cell_run import ROW, kept_row, opened, own_config
 from training.config import RunConfig
 from training.executors import IDLE_SECONDS, run_cells
 from training.folder import CONFIG, STATE, RunFolder
@@ -36,7 +38,10 @@ CELLS = "cells.jsonl"
 
 @dataclass(frozen=True)
 class TuneConfig(RunConfig):
-    """Keys of the search, beside those of the main job; layer, compare, panel, trackers and resume have no effect."""
+    """Keys of the search, beside those of the main job, of which layer, compare, trackers and resume have no effect.
+
+    The panel is not played; its tasks are kept apart from those of the search.
+    """
 
     targets: str = key("middle,full", "the targets to search for, as `layer=` writes them, separated by commas")
     rates: str = key("3e-4,1e-3,3e-3", "the learning rates to try, separated by commas")
@@ -62,7 +67,7 @@ class Cell:
 
 
 def cells_of(config: TuneConfig) -> list[Cell]:
-    """All cells, seeds outermost so that every prefix compares all rates.
+    """All cells, each once, seeds outermost so that every prefix compares all rates.
 
     Raises:
         InputError: a rate or a seed is not a number.
@@ -71,7 +76,9 @@ def cells_of(config: TuneConfig) -> list[Cell]:
     for name, found, example in (("seeds", seeds, "0,1"), ("targets", targets, "middle,full")):
         if not found:
             raise InputError(f"{name}= is empty; a search takes some, such as {name}={example}.")
-    return [Cell(target, rate, seed) for seed, target, rate in itertools.product(seeds, targets, rates)]
+    cells = [Cell(target, rate, seed) for seed, target, rate in itertools.product(seeds, targets, rates)]
+    # Cells of one name would train in one folder.
+    return list({cell.name: cell for cell in cells}.values())
 
 
 def _rates(text: str) -> list[float]:
@@ -92,9 +99,15 @@ def main(config: TuneConfig) -> int:
         if cell.target in selectors.names():
             raise InputError(f"targets={cell.target}: a search needs fixed targets, such as middle, 4 or full.")
         check_layer(cell.target, model_path)
+        fitting.check_frozen(own_config(config, cell.target, cell.seed, cell.rate))
     out = open_folder(config)
+    folder = RunFolder(out)
+    folder.claim()
     done = finished(out)
     waiting = [cell for cell in cells if cell.name not in done]
+    for cell in cells:
+        if cell.name in done:
+            _tidy(out, cell.name)
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done; each trains {config.iterations} iterations")
     try:
         for row in run_cells(
@@ -104,8 +117,9 @@ def main(config: TuneConfig) -> int:
             names=[cell.name for cell in waiting],
             idle_seconds=config.idle_seconds,
         ):
-            RunFolder(out).append(CELLS, [row])
+            folder.append(CELLS, [row])
             done[row["cell"]] = row
+            _tidy(out, row["cell"])
             best = f"success {row['success']:.3f} at temperature {row['temperature']:g}"
             print(f"{row['cell']}: {best}, {row['seconds']:.0f} s", flush=True)
     except KeyboardInterrupt:
@@ -135,75 +149,93 @@ def open_folder(config: TuneConfig) -> Path:
         InputError: it holds something else, or a search with other settings.
     """
     out = Path(config.out or "runs/tune")
-    kept = replace(config, out="", targets="", rates="", seeds="", jobs=1, idle_seconds=1.0)
+    kept = _shared(config)
     if not (out / CONFIG).is_file():
         RunFolder.create(out)
         save(kept, out / CONFIG)
     elif not (out / CELLS).is_file() and (out / STATE).is_file():
         raise InputError(f"out={out} holds a run, not a search. Choose an empty or new folder.")
-    elif load(TuneConfig, [f"config={out / CONFIG}"]) != kept:
+    # What was written before a key was there has its default now.
+    elif _shared(load(TuneConfig, [f"config={out / CONFIG}"])) != kept:
         raise InputError(f"out={out} holds a search with other settings ({out / CONFIG}). Choose another folder.")
     return out
 
 
+def _shared(config: TuneConfig) -> TuneConfig:
+    """What all cells of a search have in common."""
+    return replace(config, out="", targets="", rates="", seeds="", jobs=1, idle_seconds=1.0)
+
+
+def _tidy(out: Path, name: str) -> None:
+    """Removes what only a cell that is not finished needs."""
+    from training.running import CHECKPOINTS
+
+    shutil.rmtree(out / name / CHECKPOINTS, ignore_errors=True)
+    (out / name / ROW).unlink(missing_ok=True)
+
+
 def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     """Trains one cell of the search in a folder and scores it on the tuning tasks."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-
     from agents.blocks import find_stack
-    from agents.models import quiet
-
-    quiet()
     from agents.targets import parse
-    from evals.stopping import StoppedError
     from training.arms import train
-    from training.prepare import check, load_model, open_run
-    from training.running import tune
+    from training.running import tune, tuning_success
 
-    torch.set_num_threads(1)
-    config = load(TuneConfig, [f"config={out / CONFIG}"])
-    rates = replace(config.train, learning_rate=cell.rate, full_learning_rate=cell.rate)
     folder = RunFolder(out / cell.name)
     folder.path.mkdir(parents=True, exist_ok=True)
+    if (kept := kept_row(folder)) is not None:
+        return kept
     started = time.perf_counter()
-    # A rate that is too high shall score badly, not end the search.
-    inputs = check(replace(config, seed=cell.seed, train=rates, watch=replace(config.watch, limit=0)))
-    run = open_run(inputs, load_model(inputs), folder, echo=False)
-    target = parse(cell.target, len(find_stack(run.model)), selectors.names())
-    assert target is not None
-    with run.pool:
-        with run.stop.listening():
-            try:
-                history = train(run, cell.target, target)["history"]
-            except StoppedError:
-                if run.stop.reason:
-                    raise ExhaustedError(f"stopped: {run.stop.reason}. The same command goes on.") from None
-                raise KeyboardInterrupt from None
+    config = load(TuneConfig, [f"config={out / CONFIG}"])
+    with opened(own_config(config, cell.target, cell.seed, cell.rate), folder) as run:
+        target = parse(cell.target, len(find_stack(run.model)), selectors.names())
+        assert target is not None
+        history = train(run, cell.target, target)["history"]
         best, tuned = tune(run, cell.target)
-    return {
+        success = tuned[f"{best:g}"] if tuned else tuning_success(run, cell.target, best)
+    row = {
         "cell": cell.name,
         "target": cell.target,
         "rate": cell.rate,
         "seed": cell.seed,
-        "success": tuned[f"{best:g}"],
+        "success": success,
         "temperature": best,
         "tasks": len(run.tuning.tasks),
         "training_success": [row["success"] for row in history],
         "seconds": time.perf_counter() - started,
     }
+    folder.write_json(ROW, row)
+    return row
+
+
+def by_rate(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[float, list[float]]]:
+    """The successes of a search's cells by target and rate.
+
+    Raises:
+        LookupError, TypeError, ValueError: a row is none of a cell.
+    """
+    found: dict[str, dict[float, list[float]]] = {}
+    for row in rows:
+        rate, success = float(row["rate"]), float(row["success"])
+        if not (0 < rate < math.inf and 0 <= success <= 1):
+            raise ValueError(f"a rate of {rate:g} and a success of {success:g}")
+        found.setdefault(str(row["target"]), {}).setdefault(rate, []).append(success)
+    return found
+
+
+def best_first(successes: Mapping[float, list[float]]) -> list[float]:
+    """The rates of a target, that of the highest mean success first."""
+    return sorted(successes, key=lambda rate: -fmean(successes[rate]))
 
 
 def table_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Mean success of each target at each rate, best first."""
-    grouped: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        grouped[row["target"]][row["rate"]].append(row["success"])
     lines = []
-    for target, by_rate in grouped.items():
-        means = {rate: sum(values) / len(values) for rate, values in by_rate.items()}
-        ordered = sorted(means, key=lambda rate: -means[rate])
-        cells = ", ".join(f"{rate:g}: {means[rate]:.3f} (n = {len(by_rate[rate])} seeds)" for rate in ordered)
+    for target, successes in by_rate(rows).items():
+        ordered = best_first(successes)
+        cells = ", ".join(
+            f"{rate:g}: {fmean(successes[rate]):.3f} (n = {len(successes[rate])} seeds)" for rate in ordered
+        )
         lines.append(f"{target}: best rate {ordered[0]:g}; {cells}")
     return lines
 

@@ -11,19 +11,23 @@ import json
 import shutil
 import sys
 import uuid
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agents.models import quiet
 from agents.starts import is_made, start_folder, warmstart_command, written
 from envs.command import run_command
 from envs.config_schema import key, listed
-from envs.errors import InputError, shortened, unknown
+from envs.errors import InputError, StorageError, shortened, unknown
 from envs.files import check_empty, read_json, understood
 from envs.pool import Pool, PoolConfig, place
 from envs.registry import config_class, env_class, environment_key, make_from, options_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -193,10 +197,25 @@ def _make(config: WarmstartConfig, players: tuple[str, ...], out: Path) -> None:
         name, vocabulary = type(model).__name__, len(tokenizer)
         screen.print(f"model: {name}, {config.shape.blocks} blocks, {count:,} parameters, {vocabulary} tokens")
         record = clone(config, source, model, tokenizer)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
     record |= {"command": command_of(config), "config": asdict(config), "settings": _settings(config)}
-    (out / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    _write(out, model, tokenizer, record)
+
+
+def _write(out: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, record: Mapping[str, Any]) -> None:
+    """Writes the policy.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        (out / "warmstart.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(f"cannot write the starting policy {out}: {reason}.") from error
 
 
 def _settings(config: WarmstartConfig) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def refused(tmp_path: Path):
         ("model folder", "config.json", '"num_hidden_layers": 8', '"num_hidden_layers": [8]', "should state from 1 to"),
         ("model folder", "config.json", '"hidden_size"', '"x"', "the configuration of a causal language model"),
         ("learning rates", "cells.jsonl", '"rate": 0.001', '"rate": "fast"', "is not a search of learning rates"),
+        ("learning rates", "cells.jsonl", '"rate": 0.001', '"rate": "nan"', "is not a search of learning rates"),
         ("run folder", "episodes.jsonl", '"seed": 0', f'"seed": {DEEP}', "line 1, is not valid JSON"),
         ("leaderboard database", "board.sqlite", "tableentries", b"table\xffntries", "is damaged (a text in it"),
         ("leaderboard database", "board.sqlite", "(number", b"(\xffumber", "is damaged (Could not decode"),

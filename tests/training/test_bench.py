@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -16,7 +17,7 @@ from agents.dialogue import Dialogue
 from agents.targets import Target
 from envs.command import run_command
 from training.bench.__main__ import BenchConfig, main, targets_of
-from training.bench.load import make_rows, measure, prompts, tokenizer
+from training.bench.load import group_size, make_rows, measure, prompts, tokenizer
 from training.bench.shapes import SHAPES, Shape, build
 from training.floor import update_floor
 
@@ -54,6 +55,15 @@ def test_weights_are_put_back_and_frozen():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(value.requires_grad for value in model.parameters())
     assert found.forward_seconds + found.backward_seconds < found.update_seconds
+
+
+@pytest.mark.parametrize(("rows", "updates"), [(6, 3), (7, 7), (2, 1), (10, 5)])
+def test_any_rows_that_updates_divide_can_be_measured(rows: int, updates: int):
+    config = dataclasses.replace(LOAD, rows=rows, updates=updates, epochs=1)
+    assert rows % group_size(rows) == 0
+    assert group_size(rows) > 1
+    found = measure(build(SMALL, torch.float32, "cpu"), make_rows(config, SMALL.vocabulary), Target((2,)), config)
+    assert found.update_seconds > 0
 
 
 def test_prompts_are_as_long_as_they_are_said_to_be():

@@ -134,6 +134,35 @@ def test_a_player_that_wins_nothing_is_no_example():
             next(nothing.chunks())
 
 
+def test_a_small_chunk_without_a_win_is_no_reason_to_stop():
+    """A slow world's last chunk has what is left over, and each of them may be unlucky."""
+    options = {"data": "generated", "max_turns": 12}
+    every = source("alfworld", "expert", options, only_wins=False).play(0, 60)
+    lost = next(index for index, steps in enumerate(every) if not steps[-1].won)
+    bank = source("alfworld", "expert", options, demonstrations=lost + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.source.CHUNK", lost)
+        with pytest.raises(InputError, match="wins none of 1 tasks"):
+            bank.play(lost, 1)
+        assert bank._made(0, lost + 1) == [steps for steps in every[:lost] if steps[-1].won]
+
+
+def test_fresh_chunks_without_a_win_are_empty_once_one_had_some():
+    options = {"data": "generated", "max_turns": 12}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.source.CHUNK", 1)
+        for seed in range(50):
+            rare = source("alfworld", "expert", options, seed=seed)
+            try:
+                chunks = list(islice(rare.chunks(), 12))
+            except InputError:
+                continue
+            if not all(chunks):
+                break
+    assert chunks[0]
+    assert not all(chunks)
+
+
 def test_of_a_slow_world_the_same_demonstrations_come_again_in_another_order():
     fast = source("math", "oracle", {})
     one, two = islice(fast.chunks(), 2)

@@ -197,6 +197,16 @@ def test_a_device_that_is_not_there():
     assert "PyTorch sees no CUDA device" in found.what
 
 
+def test_a_gpu_that_this_pytorch_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_DRIVER", tmp_path / "version")
+    assert machine._unused_gpu(None) is None
+    (tmp_path / "version").touch()
+    found = machine._unused_gpu(None)
+    assert found is not None
+    # The version that the tests run with, not one that was typed in once.
+    assert f"torch=={installation.constraints()['torch']} " in found.mend
+
+
 def test_weights_that_were_cut(tmp_path: Path):
     folder = write_model(tmp_path / "model", 8, 64)
     file = folder / "model.safetensors"

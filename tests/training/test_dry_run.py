@@ -119,8 +119,11 @@ def test_a_7b_models_layer_fits_24_gb():
 
 def test_the_small_run_is_a_new_one_sampled_by_the_model_itself(tmp_path: Path):
     words = ["recipe=layer14-gigpo-alfworld-1.5b", "resume=runs/real", "sampler=vllm", "vllm.url=http://localhost:1"]
+    words.append("trackers=wandb,trackio")
     small = shrink(load(DryRunConfig, words), tmp_path / "model", tmp_path / "run")
     assert (small.resume, small.sampler, small.vllm.url, small.iterations) == ("", "transformers", "", 1)
+    # A user's own records of runs are no place for a trial.
+    assert small.trackers == ""
     assert (small.layer, small.train.update_rows, small.env.max_turns, small.panel) == ("14", 5, 3, "")
 
 

@@ -69,6 +69,19 @@ def test_a_cell_that_fails_keeps_nobody_waiting(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_cell_that_kills_every_process_of_ray_is_given_up():
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
+    with pytest.raises(LostCellError, match=f"cell it: its process died. It was begun {TRIES} times.*same command"):
+        list(run_cells(hurt_always, [(signal.SIGKILL,)], 1, "ray", names=["it"]))
+
+
+def test_a_cell_that_fails_on_ray_raises_what_it_raised(tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
+    with pytest.raises(InputError) as raised:
+        list(run_cells(refused, [(0, str(tmp_path))], 1, "ray"))
+    assert str(raised.value) == "number 0 is refused"
+
+
 def test_a_stopped_process_of_ray_is_killed_and_its_cell_begun_again(tmp_path: Path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
     (line,) = squares(tmp_path, signal.SIGSTOP, "ray", 6.0)

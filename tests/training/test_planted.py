@@ -60,6 +60,17 @@ def test_cases_are_kept_and_not_computed_again(tmp_path: Path, capsys: pytest.Ca
     assert "holds cases with other settings" in capsys.readouterr().err
 
 
+def test_a_panel_that_was_cut_short_is_no_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = [
+        *("env=tests.training.guessing:Guess", f"model={write_model(tmp_path / 'model', 2)}", "tuning_tasks=2"),
+        *("model.max_reply_tokens=4", "panel_tasks=2", "train.groups=1", "train.group_size=2", "train.updates=1"),
+        *("iterations=1", "seeds=0", "depths=0", "selectors=prior", f"out={tmp_path / 'cases.json'}"),
+    ]
+    assert call(*words, f"reserve.disk={2**40}") == 1
+    assert f"reserve.disk={2**40} are kept free" in capsys.readouterr().err
+    assert not (tmp_path / "cases.json").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -43,6 +43,12 @@ def test_training_may_not_play_the_panels_split():
         check(config("env.split=valid_unseen", "panel=alfworld_generated_unseen"))
 
 
+@pytest.mark.parametrize("temperatures", ["[]", "[-1]", "[0.4,.nan]", "[.inf]"])
+def test_temperatures_that_nothing_can_be_sampled_at_are_refused(temperatures: str):
+    with pytest.raises(InputError, match="temperatures must be numbers of at least 0"):
+        check(config(f"temperatures={temperatures}"))
+
+
 def test_the_anchor_has_a_short_key():
     assert config("anchor=state").env.anchor == "state"
 

@@ -127,6 +127,18 @@ def test_a_finished_selection_asks_nothing_of_the_model_again(model_folder: Path
         assert without_time(selection.choose(run, "halving")) == without_time(choice)
 
 
+def test_a_selection_whose_scratch_files_are_spoilt_goes_on_to_the_same_choice(model_folder: Path, tmp_path: Path):
+    with opened(model_folder, tmp_path, "budget=0.3") as run:
+        wanted = selection.choose(run, "adaptation")
+    scratch = tmp_path / CHECKPOINTS / selection.FOLDER
+    whole = (scratch / selection.EPISODES).read_bytes()
+    (scratch / selection.EPISODES).write_bytes(whole[:-7])
+    (scratch / selection.VALUES).write_text('{"block 0"')
+    with opened(model_folder, tmp_path, "budget=0.3") as run:
+        assert without_time(selection.choose(run, "adaptation")) == without_time(wanted)
+    assert (scratch / selection.EPISODES).read_bytes() == whole
+
+
 def test_kept_rows_come_back_bit_for_bit(tmp_path: Path):
     rows = random_rows(5)
     selection.keep_rows(tmp_path / "rows", rows)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evals import report_view
+from evals.figures import ABSENT
 from evals.findings import is_resolved
 from evals.statistics import wilson
 from training.summary import sentences, summarize, table
@@ -138,6 +140,17 @@ def test_times_stand_under_cost_only():
     slow["equal"]["wall_clock"]["full"]["iteration"] = 2
     assert without_times(summarize(FACTS, slow)) == without_times(made())
     assert summarize(FACTS, slow)["cost"] != made()["cost"]
+
+
+def test_a_success_that_is_not_known_is_said_to_be_so():
+    content = stages(outcomes(0.3, 1), outcomes(0.55, 2), outcomes(0.7, 3))
+    content["equal"]["tokens"]["full"] = {"iteration": 7, "success": None, "interval": None, "why_null": "it was lost"}
+    summary = summarize(FACTS, content)
+    (line,) = [line for line in sentences(summary) if line.startswith("At equal sampled tokens")]
+    assert line == (
+        "At equal sampled tokens: layer 0.500 (0.400 to 0.600) after 1 iterations, full not known (it was lost)."
+    )
+    assert report_view._budget_table(summary).rows[1] == ["equal sampled tokens: full", "7", ABSENT, "it was lost"]
 
 
 def test_an_iteration_without_rows_does_not_spoil_the_ratio():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,12 +17,17 @@ from agents.starts import start_folder
 from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
+from envs.installation import REPOSITORY
+from evals.folder import Folder
+from evals.panels import Panel
 from evals.studies import arms_of, read_cells
 from tests import forked
 from tests.training.guessing import write_model
 from training import selectors
-from training.cells import CELLS, Cell, SweepConfig, cost_of
+from training.cell_run import ROW, kept_row
+from training.cells import CELLS, Cell, SweepConfig, compute, cost_of, scoring_episodes
 from training.executors import run_cells
+from training.folder import RunFolder
 from training.prepare import block_count
 from training.sweep import cells_of, main, open_folder, rates_of
 
@@ -64,6 +69,21 @@ def test_rates_are_those_of_the_arms():
     assert (rates["3"], rates["0"], rates["lora:3"], rates["full"], rates["base"]) == (5e-4, 5e-4, 5e-4, 3e-5, 0.0)
 
 
+def test_what_is_asked_for_twice_is_one_cell():
+    words = ["full=false", "lora=", "selectors=prior,prior"]
+    once = cells_of(config("layers=0,3", "seeds=0", *words))
+    assert [cell.file for cell in once] == ["base-seed0", "3-seed0", "0-seed0", "select-prior-seed0"]
+    assert cells_of(config("layers=0,3,0-0", "seeds=0,0", *words)) == once
+
+
+@pytest.mark.parametrize("words", [["selectors=none"], ["full=false", "selectors=prior"]])
+def test_rounded_weights_allow_no_arm_that_needs_them_whole(words: list[str]):
+    with pytest.raises(InputError, match=r"train.frozen=8bit .* needs full=false selectors=none"):
+        cells_of(config("train.frozen=8bit", "seeds=0", "lora=", *words))
+    cells = cells_of(config("train.frozen=8bit", "seeds=0", "lora=", "full=false", "selectors=none", "layers=0"))
+    assert [cell.layer for cell in cells] == ["middle", "0"]
+
+
 def test_a_search_gives_each_class_its_rate(tmp_path: Path):
     found = {"middle": (1e-3, 2e-3), "last": (5e-4, 1e-4), "full": (3e-5, 1e-5), "lora:middle": (4e-3, 1e-3)}
     rows = [
@@ -82,6 +102,9 @@ def test_a_search_gives_each_class_its_rate(tmp_path: Path):
         3e-5,
         4e-3,
     ]
+    # Selectors choose for the rate that blocks are trained with.
+    cells = cells_of(config(f"rates={tmp_path}", "seeds=0", "lora=", "selectors=auto,prior"))
+    assert {cell.name: cell.rate for cell in cells if cell.kind == "selector"} == {"auto": 1e-3, "prior": 1e-3}
     with pytest.raises(InputError, match="holds no search for 3"):
         rates_of(config(f"rates={tmp_path / 'nowhere'}"), 8)
 
@@ -114,6 +137,54 @@ def test_a_study_may_be_extended_but_not_changed(tmp_path: Path):
         open_folder(config("iterations=3", f"out={out}"), out)
 
 
+def row_of(name: str, seed: int, rate: float | None) -> dict[str, Any]:
+    what = {"selector": name[7:], "chosen": [0]} if name.startswith("select-") else {"arm": name, "panels": {}}
+    return {"cell": f"{name}-seed{seed}", "seed": seed, "learning_rate": rate, "cost": {"seconds": 1.0}, **what}
+
+
+@pytest.mark.parametrize(("name", "rate"), [("3", 2e-3), ("full", 1e-3), ("select-prior", 2e-3)])
+def test_a_study_does_not_go_on_at_other_learning_rates(name: str, rate: float, tmp_path: Path, capsys: Any):
+    """Which rates a search finds is no key, and so the configuration alone cannot tell."""
+    search, out = tmp_path / "search", tmp_path / "study"
+    for folder in (search, out / CELLS):
+        folder.mkdir(parents=True)
+    found = [{"target": target, "rate": 1e-3 if target == "middle" else 3e-5} for target in ("middle", "full")]
+    (search / "cells.jsonl").write_text("".join(json.dumps(one | {"success": 0.5}) + "\n" for one in found))
+    words = ["data=generated", "seeds=1", "lora=", "layers=3", "selectors=prior", f"rates={search}", "plan=true"]
+    open_folder(config(*words), fresh := tmp_path / "fresh")
+    shutil.copytree(fresh, out, dirs_exist_ok=True)
+    for cell, own in {"base": None, "3": 1e-3, "full": 3e-5, "select-prior": 1e-3, "select-auto": 9.0}.items():
+        (out / CELLS / f"{cell}-seed0.json").write_text(json.dumps(row_of(cell, 0, own)))
+    words.append(f"out={out}")
+    assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
+    assert "4 cells, 0 of them done" in capsys.readouterr().out
+    (out / CELLS / f"{name}-seed0.json").write_text(json.dumps(row_of(name, 0, rate)))
+    assert run_command("sweep", SweepConfig, main, description="", argv=words) == 2
+    said = capsys.readouterr().err
+    assert f"the cell {name}-seed0 has the learning rate {rate:g}" in said
+    assert said.count("\n") == 1
+
+
+STUDIES = {
+    "alfworld-gigpo": "env=alfworld data=generated panel=alfworld_generated_unseen panels=alfworld_valid_seen "
+    "panel_data=anywhere",
+    "math-grpo": "env=math model=warm algorithm=grpo rates=evals/results/rates/math-grpo",
+    "code-grpo": "env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 train.temperature=0.7 "
+    "train.learning_rate=2e-4 train.full_learning_rate=5e-5 algorithm=grpo",
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_studies_that_come_with_keystone_can_be_gone_on_with(name: str, tmp_path: Path, capsys: Any):
+    pytest.importorskip("peft", reason="PEFT is not installed: pip install 'keystone-rl[lora]'")
+    out = shutil.copytree(REPOSITORY / "evals" / "results" / "studies" / name, tmp_path / "study")
+    rows = [(row.get("arm") or "", row["seed"]) for row in read_cells(out)]
+    words = [*STUDIES[name].split(), "layers=all", "budget=0.15", "plan=true", f"out={out}"]
+    seeds = ",".join(map(str, sorted({seed for _, seed in rows})))
+    assert run_command("sweep", SweepConfig, main, description="", argv=[*words, f"seeds={seeds}"]) == 0
+    assert f"cells, {len(rows)} of them done" in capsys.readouterr().out
+
+
 def test_a_study_keeps_the_policy_that_was_made_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -141,6 +212,22 @@ def test_cells_of_different_starts_are_not_compared(tmp_path: Path):
         arms_of(read_cells(tmp_path))
 
 
+def test_an_arm_has_one_learning_rate(tmp_path: Path):
+    (tmp_path / CELLS).mkdir()
+    for seed, rate in enumerate((1e-3, 1e-4)):
+        (tmp_path / CELLS / f"3-seed{seed}.json").write_text(json.dumps(row_of("3", seed, rate)))
+    with pytest.raises(InputError, match=r"cells of 3 were trained at the learning rates 0.001 and 0.0001"):
+        arms_of(read_cells(tmp_path))
+
+
+def test_what_scoring_plays_is_counted_by_temperatures_and_panels():
+    panel, tuning = Panel("drawn", ("a", "b", "c")), Panel("tuning", ("d", "e"))
+    one, three = (config(f"temperatures={temperatures}") for temperatures in ("[0.4]", "[0,0.4,1]"))
+    assert scoring_episodes(one, panel, tuning) == 3
+    assert scoring_episodes(three, panel, tuning) == 3 * 2 + 3
+    assert scoring_episodes(config("temperatures=[1]", "panels=alfworld_generated_unseen"), panel, tuning) == 3 + 300
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("sweep") / "model", 2)
@@ -148,6 +235,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sweep(model: Path, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return forked.run("training.sweep", *SMALL, f"model={model}", f"out={out}", *words)
+
+
+def test_a_study_can_start_from_a_model_of_the_hub(tmp_path: Path):
+    """The hub's cache is all that is asked: nothing is fetched that is there."""
+    kept = tmp_path / "hub" / "models--somebody--small"
+    write_model(kept / "snapshots" / ("0" * 40), 2)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("0" * 40)
+    env = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    words = ["model=somebody/small", "seeds=0", "lora=", "plan=true", f"out={tmp_path / 'study'}"]
+    # A fresh interpreter, as where the cache lies is read when its library is imported.
+    command = [sys.executable, "-m", "training.sweep", *SMALL, *words]
+    planned = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
+    assert planned.returncode == 0, planned.stderr
+    assert "5 cells, 0 of them done" in planned.stdout
+    facts = json.loads((tmp_path / "study" / "facts.json").read_text())
+    assert (facts["family"], facts["blocks"]) == ("qwen3", 2)
 
 
 def outside_cost(out: Path) -> Any:
@@ -192,6 +296,8 @@ def test_an_interrupted_study_equals_an_uninterrupted_one(model: Path, tmp_path:
     assert f"12 cells, {len(done)} of them done" in rest.stdout
     assert all((clone / CELLS / name).read_bytes() == content for name, content in done.items())
     assert outside_cost(clone) == outside_cost(tmp_path / "whole")
+    # What lies between goes once its row is written.
+    assert [path.name for path in (clone / "work").iterdir()] == ["config.yaml"]
     content = outside_cost(clone)
     assert content["seeds"] == [0, 1]
     assert set(content["arms"]) == {"base", "full", "0", "1", "lora:0"}
@@ -226,16 +332,30 @@ def test_two_sweeps_do_not_work_in_one_folder(model: Path, tmp_path: Path):
     made = sweep(model, tmp_path / "other", "plan=true", "lora=")
     assert made.returncode == 0, made.stderr
     shutil.copytree(tmp_path / "other", tmp_path / "study", dirs_exist_ok=True)
-    with (tmp_path / "study" / "work" / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        refused = sweep(model, tmp_path / "study", "seeds=0", "lora=")
+    held = Folder(tmp_path / "study")
+    held.claim()
+    refused = sweep(model, tmp_path / "study", "seeds=0", "lora=")
     assert refused.returncode == 2
-    assert "another sweep is at work there" in refused.stderr
+    assert f"another process is writing {tmp_path / 'study'}" in refused.stderr
     assert not list((tmp_path / "study" / CELLS).glob("*.json"))
 
 
 def square(number: int) -> dict[str, Any]:
     return {"number": number, "square": number**2}
+
+
+def test_a_cell_that_was_computed_and_never_written_down_is_not_computed_again(tmp_path: Path):
+    cell, row = Cell("arm", "3", 0, 1e-3), row_of("3", 0, 1e-3)
+    folder = RunFolder(tmp_path / cell.folder)
+    folder.path.mkdir()
+    assert kept_row(folder) is None
+    folder.write_json(ROW, row)
+    assert compute("no: settings", cell, str(tmp_path)) == row
+    folder.write_text(ROW, '{"cell"')
+    assert kept_row(folder) is None
+    # What another search's rate has begun is not gone on with.
+    assert cell.folder != Cell("arm", "3", 0, 1e-4).folder
+    assert cell.file == Cell("arm", "3", 0, 1e-4).file
 
 
 def test_a_study_on_ray_has_the_same_cells(model: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,17 @@ def test_it_says_how_it_was_made(folder: Path):
     words = record["command"].split()
     assert words[2:6] == ["training.warmstart", "env=alfworld", "env.data=generated", "env.max_turns=10"]
     assert words[-1] == "shape.head_width=8"
+
+
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path):
+    out, err = tmp_path / "out", tmp_path / "err"
+    # The log fits; the weights do not.
+    full = {resource.RLIMIT_FSIZE: 6_000}
+    words = [*ARGUMENTS, *SHAPE, "updates=1", f"out={tmp_path / 'model'}"]
+    assert forked.Forked("training.warmstart", words, out, err, limits=full).wait(600) == 1
+    said = err.read_text().splitlines()[-1]
+    assert f"cannot write the starting policy {tmp_path / 'model'}: " in said
+    assert "Traceback" not in err.read_text()
 
 
 def test_another_family_is_one_key(tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from tests.training.doors import Guess
 from tests.training.small import contents, trainer
 from tests.training.test_mismatch import Biased
 from training import detectors
-from training.detectors import WatchConfig
+from training.detectors import Update, WatchConfig
 from training.trainer import GroupTrainer, IterationReport
-from training.watch import GoneWrongError, watched
+from training.watch import GoneWrongError, Watch, watched
 
 # Nothing below harms more than it is meant to: what is looked at is the provoked detector alone.
 ALONE = WatchConfig(limit=0, kl=0, reference_kl=0, ratio=0, entropy=0, signal=0, identical=0, mismatch=0, broken=0)
@@ -78,6 +78,19 @@ def test_an_update_whose_gradient_is_no_number_is_skipped_and_counted():
     assert all(torch.isfinite(value).all() for value in policy.parameters())
     # Three updates were made: neither moments nor the schedule know of the one that was not.
     assert made.master_optimizer.updates_made == 3
+
+
+@pytest.mark.parametrize("figure", [field.name for field in fields(Update)])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_figure_that_is_no_number_stops_an_update_whatever_is_looked_at(figure: str, value: float):
+    """Without limits of its own too: it would end up in the averages of metrics.jsonl, which holds numbers alone."""
+    watch, fine = Watch(ALONE), Update(0.0, 1.0, 0.0, 0.0, 1.0)
+    watch.begin()
+    assert not watch.refuses(fine)
+    assert watch.refuses(replace(fine, **{figure: value}))
+    (finding,) = watch.iteration({}, [])
+    assert finding.detector == "non_finite"
+    assert finding.words.endswith(f"is {value}")
 
 
 def test_where_every_update_is_skipped_nothing_moves_and_the_run_stops():

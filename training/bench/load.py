@@ -44,6 +44,11 @@ def make_rows(config: BenchConfig, vocabulary: int) -> list[TrainingRow]:
     return rows
 
 
+def group_size(rows: int) -> int:
+    """Episodes of a task, so that tasks have all rows between them: as many as are usual, if that is possible."""
+    return next((size for size in range(GROUP, 1, -1) if rows % size == 0), rows)
+
+
 def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """One word, "1", "2", ..., for every id but 0, which ends a reply."""
     words = {END: 0} | {str(number): number for number in range(1, vocabulary)}
@@ -134,8 +139,8 @@ def measure(model: PreTrainedModel, rows: Sequence[TrainingRow], target: Target,
     args = GroupConfig(
         output_dir="runs/bench",
         iterations=2,
-        tasks=max(len(rows) // GROUP, 1),
-        group_size=min(GROUP, len(rows)),
+        tasks=len(rows) // group_size(len(rows)),
+        group_size=group_size(len(rows)),
         updates=config.updates,
         epochs=config.epochs,
         loss=LossConfig(beta=0.01 if config.reference else 0.0),

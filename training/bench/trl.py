@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.targets import Target, select
 from training.batches import TrainingRow
-from training.bench.load import GROUP, synchronize, tokenizer
+from training.bench.load import group_size, synchronize, tokenizer
 from training.memory import peak_bytes, reset_peak
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Racer:
             per_device_train_batch_size=each,
             steps_per_generation=rows // each,
             gradient_accumulation_steps=rows // each // config.updates,
-            num_generations=min(GROUP, rows),
+            num_generations=group_size(rows),
             num_iterations=config.epochs,
             max_steps=2 * config.updates * config.epochs,
             max_completion_length=config.reply_tokens,

@@ -1,4 +1,4 @@
-"""A loss or a gradient that is no number: its step would make the weights none either."""
+"""A loss, a gradient, a divergence or a ratio that is no number: its step would make the weights none either."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ DAMAGES = True
 
 
 def wrong(seen: Update, config: WatchConfig) -> str:
-    """Looks at the loss and the gradient's norm."""
-    for what, value in (("loss", seen.loss), ("gradient's norm", seen.grad_norm)):
+    """Looks at all figures of an update."""
+    for what, value in (
+        ("loss", seen.loss),
+        ("gradient's norm", seen.grad_norm),
+        ("KL divergence from the policy that sampled", seen.kl),
+        ("KL divergence from the starting policy", seen.reference_kl),
+        ("largest probability ratio", seen.ratio),
+    ):
         if not math.isfinite(value):
             return f"the {what} is {value}"
     return ""

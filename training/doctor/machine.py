@@ -23,6 +23,7 @@ from envs.files import expanded
 from envs.sandbox.pool import INSTALL
 from training.config import RunConfig
 from training.doctor.findings import Finding, Level
+from training.doctor.installation import constraints
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ LEAST_DISK = 200 << 20
 _JAVA_SECONDS = 10
 _OLDEST_JAVA = 8
 _PYTHON = sys.executable
+_DRIVER = Path("/proc/driver/nvidia/version")
 _ALLOW = "sysctl user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0, or env.sandbox=unsafe"
 
 
@@ -62,10 +64,10 @@ def devices(config: RunConfig) -> list[Finding]:
 
 def _unused_gpu(built_for: str | None) -> Finding | None:
     """A GPU that the driver knows and PyTorch does not."""
-    if not Path("/proc/driver/nvidia/version").is_file():
+    if not _DRIVER.is_file():
         return None
     if built_for is None:
-        mend = f"{_PYTHON} -m pip install --force-reinstall torch==2.13.0 (a build for CUDA)"
+        mend = f"{_PYTHON} -m pip install --force-reinstall torch=={constraints()['torch']} (a build for CUDA)"
         return Finding("note", "there is an NVIDIA GPU, but PyTorch is a build for the CPU", mend)
     what = f"there is an NVIDIA driver, but PyTorch (built for CUDA {built_for}) sees no GPU"
     return Finding("note", what, "nvidia-smi (does it see one? is CUDA_VISIBLE_DEVICES empty?)")
