@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 import gymnasium
 
 from envs.config_schema import check_values, key, names_in
-from envs.errors import InputError, shortened, unknown
+from envs.drawing import check_reset, seed_of
+from envs.errors import InputError, shortened
 from envs.files import named_path
 from envs.math_problems.calculator import calculate, called
 from envs.math_problems.generator import LEVELS, Generator
@@ -191,10 +192,8 @@ class MathProblems(TextEnv):
         """
         gymnasium.Env.reset(self, seed=seed)
         options = options or {}
-        for option in options:
-            if option != "task":
-                raise unknown("reset option", option, ("task",))
-        drawn = seed if seed is not None else int(self.np_random.integers(2**31))
+        check_reset(options)
+        drawn = seed_of(self, seed)
         task = str(options["task"]) if "task" in options else self.sample_tasks(drawn, 1)[0]
         self.problem = self._source.problem(task)
         self._task = task

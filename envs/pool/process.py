@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from envs.errors import shortened
+from envs.installation import python_path
 from envs.killing import SECONDS, signal_name
 from envs.pool.guardian import MARK, Guardian, kill_worker
 from envs.pool.messages import Outcome, Reply, Request, encode, split
@@ -213,8 +214,7 @@ class WorkerProcess:
 
 def _variables(mark: str) -> dict[str, str]:
     """The worker's environment: it finds the same modules, and leaves the other cores to the other workers."""
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path, MARK: mark}
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": python_path(), MARK: mark}
 
 
 def _ending(code: int | None) -> str:

@@ -61,7 +61,9 @@ def test_programs_that_do_not_run_or_end(env: CodeProblems):
         "1 of 1 tests shown fail.\nassert add(1, 2) == 3\n"
         "the program does not run: SyntaxError: expected ':' (program.py, line 1).\nTry again."
     )
-    assert "the program ended without an answer" in env.step("def add(a, b):\n    while True: pass")[0]
+    # On a busy machine the time to wait may be over before the processor time is.
+    endless = env.step("def add(a, b):\n    while True: pass")[0]
+    assert "the program ended without an answer" in endless or "the tests were stopped" in endless
     assert "the program defines no 'add'" in env.step("")[0]
 
 
