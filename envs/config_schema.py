@@ -169,10 +169,12 @@ def expected(key: Key) -> str:
         return "one of " + ", ".join("''" if choice == "" else str(choice) for choice in key.choices)
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
     text = " or ".join(words.get(part, "a list such as [1,2]") for part in plain_types(key.type))
+    if key.minimum is not None and key.maximum is not None:
+        return f"{text} from {_number(key.minimum)} to {_number(key.maximum)}"
     if key.minimum is not None:
         text += f" of at least {_number(key.minimum)}"
     if key.maximum is not None:
-        text += f"{' and' if key.minimum is not None else ''} of at most {_number(key.maximum)}"
+        text += f" of at most {_number(key.maximum)}"
     return text
 
 

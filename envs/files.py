@@ -52,19 +52,20 @@ def read_text(path: Path, what: str = "file", most: int = MOST_BYTES) -> str:
         raise InputError(f"the {what} {str(path)!r} is not UTF-8 text.") from None
 
 
-def parse_json(text: str, source: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+def parse_json(text: str, source: str, *, halves: bool = False) -> Any:  # noqa: ANN401 - whatever JSON holds
     """Reads a JSON text.
 
     Args:
         text: the text.
         source: what to call it in messages ("the cell runs/a.json").
+        halves: lets halves of surrogate pairs pass, for who writes them out.
 
     Raises:
         InputError: it is not JSON, or holds what cannot be written again.
     """
     try:
         content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if _HALF_A_PAIR.search(text):
+        if not halves and _HALF_A_PAIR.search(text):
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not valid JSON ({shortened(str(error))}).") from None

@@ -187,7 +187,7 @@ def read_rows(path: Path) -> Iterable[dict[str, Any]]:
 
 def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
-        row = parse_json(line.decode("utf-8"), where)
+        row = parse_json(line.decode("utf-8"), where, halves=True)
     except UnicodeDecodeError:
         raise InputError(f"{where} is not UTF-8 text.") from None
     if not isinstance(row, dict):

@@ -19,7 +19,7 @@ from agents.policies.sampling import draw_tokens
 from agents.policies.session import Said
 from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.rollout import rollout
-from agents.rows import row
+from agents.rows import rows
 from agents.targets import Target, full, parameters
 from agents.types import Episode, EpisodeKey
 from envs.errors import InputError
@@ -54,8 +54,9 @@ def committee(bank: DeltaBank, members: Sequence[str], vote: Vote, temperature: 
 
 def same(first: list[Episode], second: list[Episode]) -> None:
     for one, other in zip(first, second, strict=True):
-        assert row(one).tokens.tolist() == row(other).tokens.tolist()
-        np.testing.assert_allclose(row(one).logprobs, row(other).logprobs, atol=1e-5)
+        (mine,), (theirs,) = rows(one), rows(other)
+        assert mine.tokens.tolist() == theirs.tokens.tolist()
+        np.testing.assert_allclose(mine.logprobs, theirs.logprobs, atol=1e-5)
 
 
 THREE = {"one": Target((1,)), "two": Target((2,)), "both": Target((1, 2))}
@@ -85,7 +86,7 @@ def test_every_token_of_an_average_is_drawn_from_the_mean_of_the_members_logits(
     bank = bank_of(THREE, kind)
     members = ("one", "two", "both")
     for episode in rollout(Corridor, committee(bank, members, "average", temperature), KEYS[:3]):
-        packed = row(episode)
+        (packed,) = rows(episode)
         draws = {turn: iter(uniforms(episode.key, turn, 6)) for turn in range(len(episode.turns))}
         for place in np.flatnonzero(packed.sampled).tolist():
             mean = torch.stack(apart(bank, members, packed.tokens[:place])).mean(0)
@@ -177,7 +178,7 @@ def test_what_is_shared_follows_from_what_the_members_change(targets: dict[str, 
     bank = bank_of(targets)
     both = committee(bank, ("a", "b"), "average")
     assert both.shared == shared
-    packed = row(rollout(Corridor, both, KEYS[:1])[0])
+    (packed,) = rows(rollout(Corridor, both, KEYS[:1])[0])
     first = int(np.flatnonzero(packed.sampled)[0])
     mean = torch.stack(apart(bank, ("a", "b"), packed.tokens[:first])).mean(0).log_softmax(-1)
     assert float(mean[packed.tokens[first]]) == pytest.approx(packed.logprobs[first], abs=1e-4)

@@ -190,7 +190,7 @@ def test_numbers_lists_and_short_names():
         ("loaves=", "loaves must be a whole number of at least 1, got ''."),
         ("loaves=[1", "loaves must be a whole number of at least 1, got '[1'."),
         ("oven.fan=maybe", "oven.fan must be true or false, got 'maybe'."),
-        ("oven.degrees=nan", "oven.degrees must be a number of at least 0 and of at most 300, got 'nan'."),
+        ("oven.degrees=nan", "oven.degrees must be a number from 0 to 300, got 'nan'."),
         ("oven.degrees=301", "got '301'."),
         ("flour=wheet", "flour must be one of rye, wheat, got 'wheet'. Did you mean 'wheat'?"),
         ("env.light=drk", "env.light must be one of lit, dark, got 'drk'. Did you mean 'dark'?"),

@@ -56,10 +56,10 @@ def test_a_number_in_the_place_of_a_text_and_the_other_way_round_is_refused(name
         (
             "webshop",
             {"products": "50"},
-            "products should be a whole number of at least 30 and of at most 20,000, got '50'.",
+            "products should be a whole number from 30 to 20,000, got '50'.",
         ),
         ("math", {"attempts": True}, "attempts should be a whole number of at least 1, got True."),
-        ("alfworld", {"clutter": float("nan")}, "clutter should be a number of at least 0 and of at most 10, got nan."),
+        ("alfworld", {"clutter": float("nan")}, "clutter should be a number from 0 to 10, got nan."),
         ("sokoban", {"split": "tran"}, "'tran'. Did you mean 'train'? Allowed: test, train, valid."),
         ("toy_text", {"options": ["is_rainy=[1"]}, "the value of 'is_rainy=[1' cannot be read: it is not YAML."),
     ],

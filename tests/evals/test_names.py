@@ -40,4 +40,4 @@ def test_an_evaluation(
 def test_a_name_that_no_file_can_have(capsys: pytest.CaptureFixture[str]):
     assert run_command("evals.delta", DeltaConfig, delta, description="", argv=[f"delta={LONG}"]) == 2
     said = capsys.readouterr().err
-    assert said == f"error: File name too long: '{LONG}'.\n"
+    assert said == f"error: delta={LONG}: no such file.\n"

@@ -126,7 +126,9 @@ def _read_study(folder: Path) -> None:
 
 def _write_ranking(folder: Path) -> None:
     arms = {str(number): {"success": {"rooms": [0.1 * number, 0.2]}} for number in range(3)}
-    write_json(folder / "study.json", {"panels": {"rooms": {"tasks": 5, "sha256": "f" * 64}}, "arms": arms})
+    write_json(
+        folder / "study.json", {"blocks": 3, "panels": {"rooms": {"tasks": 5, "sha256": "f" * 64}}, "arms": arms}
+    )
     shutil.copy(folder / "study.json", folder / "other.json")
 
 

@@ -16,6 +16,7 @@ from envs.config import load
 from envs.errors import InputError
 from evals.folder import Folder
 from tests import forked
+from tests.evals.claiming import claimed_elsewhere
 from tests.training.guessing import small_model
 from training import fitting
 from training.cell_run import ROW, own_config
@@ -105,9 +106,8 @@ def test_a_search_goes_on_that_was_begun_before_a_key_was_there(tmp_path: Path):
 
 def test_two_searches_do_not_work_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["data=generated", "targets=middle", "rates=1e-3", f"out={tmp_path / 'search'}"]
-    first = Folder(open_folder(load(TuneConfig, words)))
-    first.claim()
-    assert run_command("tune", TuneConfig, main, description="", argv=words) == 2
+    with claimed_elsewhere(open_folder(load(TuneConfig, words))):
+        assert run_command("tune", TuneConfig, main, description="", argv=words) == 2
     assert f"another process is writing {tmp_path / 'search'}" in capsys.readouterr().err
 
 

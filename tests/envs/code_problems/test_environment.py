@@ -133,7 +133,7 @@ def test_a_step_before_the_reset_is_an_error():
         ({"difficulty": 9}, "unknown difficulty"),
         ({"sandbox": "safe"}, "unknown sandbox"),
         ({"max_turns": 0}, "max_turns should be a whole number of at least 1"),
-        ({"public_tests": 5}, "public_tests should be a whole number of at least 0 and of at most 4"),
+        ({"public_tests": 5}, "public_tests should be a whole number from 0 to 4"),
         ({"time_limit": 0}, "time_limit"),
     ],
 )

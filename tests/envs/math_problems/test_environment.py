@@ -123,7 +123,7 @@ def test_the_oracle_uses_the_calculator_and_wins():
     [
         ({"split": "tests"}, "Did you mean 'test'"),
         ({"source": "generate"}, "Did you mean 'generated'"),
-        ({"level": 6}, "level should be a whole number of at least 1 and of at most 5, got 6"),
+        ({"level": 6}, "level should be a whole number from 1 to 5, got 6"),
         ({"attempts": 0}, "attempts should be a whole number of at least 1, got 0"),
         ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"source": "file"}, "needs data=PATH"),

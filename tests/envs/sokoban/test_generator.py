@@ -65,9 +65,9 @@ def test_what_hardly_exists_is_refused_in_one_line():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"boxes": 0}, "boxes should be a whole number of at least 1 and of at most 10, got 0"),
-        ({"width": 99}, "width should be a whole number of at least 4 and of at most 30, got 99"),
-        ({"walls": 2.0}, "walls should be a number of at least 0 and of at most 0.7, got 2"),
+        ({"boxes": 0}, "boxes should be a whole number from 1 to 10, got 0"),
+        ({"width": 99}, "width should be a whole number from 4 to 30, got 99"),
+        ({"walls": 2.0}, "walls should be a number from 0 to 0.7, got 2"),
         ({"walls": float("nan")}, "walls should be"),
         ({"min_pushes": 9}, "min_pushes=9 is more than max_pushes=5"),
         ({"boxes": 9}, "9 boxes, their targets and a player need 19 free squares"),

@@ -211,7 +211,7 @@ def test_real_instructions_are_playable_searches(real_data: Path, tmp_path: Path
         ({"split": "tests"}, "Did you mean 'test'"),
         ({"goals": "humans", "data": "x"}, "Did you mean 'human'"),
         ({"goals": "human"}, "chooses among WebShop's own files"),
-        ({"products": 5}, "products should be a whole number of at least 30 and of at most 20,000"),
+        ({"products": 5}, "products should be a whole number from 30 to 20,000"),
         ({"products": 50, "data": "x"}, "is for a generated shop"),
         ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"data": "nowhere"}, "no file or folder"),

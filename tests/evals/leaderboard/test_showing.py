@@ -157,7 +157,7 @@ def test_build_writes_a_page_with_real_tables(capsys: pytest.CaptureFixture[str]
         (["build"], "out= is needed"),
         (["build", "out=leaderboard.sqlite"], "is a file; a folder is needed"),
         (["check", "db=absent.sqlite"], "no such file"),
-        (["serve", "port=70000"], "port must be a whole number of at least 0 and of at most 65,535"),
+        (["serve", "port=70000"], "port must be a whole number from 0 to 65,535"),
         (["sevre"], "Did you mean 'serve'?"),
         (["show", "somewhere"], "expected key=value, got 'somewhere'"),
     ],
