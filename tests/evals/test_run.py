@@ -311,7 +311,7 @@ EVERY_POLICY = allowed("expert", "oracle", "planner", "random")
         (["panel=alfworld_valid"], "panel must be one of"),
         ([WORLD, "policy=oracle", "panel=alfworld_valid_seen"], "is a panel of env=alfworld, not of env=tests"),
         (["split=valid_sen"], "Did you mean 'valid_seen'?"),
-        (["tasks=0"], "tasks must be a whole number of at least 1"),
+        (["tasks=0"], "tasks must be a whole number from 1 to 1,000,000"),
     ],
 )
 def test_wrong_input_is_refused_and_nothing_is_written(
