@@ -72,7 +72,7 @@ def test_an_unknown_key(command: str):
     [
         ("env=alfwold", "Did you mean 'alfworld'?"),
         ("sed=1", "Did you mean 'seed'?"),
-        ("seed=-1", "seed must be a whole number from 0 to 4,294,967,295"),
+        ("seed=-1", "seed must be a whole number "),
         ("env.max_turn=3", "Did you mean 'env.max_turns'?"),
         ("env.max_turns=many", "env.max_turns must be a whole number"),
         ("data=/nowhere/at/all", "/nowhere/at/all"),
