@@ -19,6 +19,7 @@ from training import checkpoint
 from training.arguments import GroupConfig
 from training.folder import DELTA, EPISODES, METRICS
 from training.loss import LossConfig
+from training.memory import give_back
 from training.processes import current
 from training.running import CHECKPOINTS, Run, arm_folder
 from training.samples import sample_rows
@@ -182,6 +183,7 @@ class _Arm:
         line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}{rolled}"
         bar.note(line)
         run.screen.log(f"{self._name}: {line}")
+        give_back()
 
     def _roll_back(self, trainer: GroupTrainer) -> bool:
         """Goes back to weights that nothing was wrong with, if that is asked for; whether it did."""
