@@ -29,6 +29,8 @@ from training.watch import sound
 
 Keep = Callable[[Sequence[Mapping[str, Any]], Mapping[str, torch.Tensor]], None]
 SAMPLED_GROUPS = 1
+GIVING_BACK = 10
+"""Freed memory goes back to the system after so many iterations, as it takes a tenth of a second."""
 
 
 def group_config(run: Run, target: Target, start_iteration: int) -> GroupConfig:
@@ -183,7 +185,8 @@ class _Arm:
         line = f"iteration {report.iteration + 1}/{run.config.iterations}: {describe(report)}{rolled}"
         bar.note(line)
         run.screen.log(f"{self._name}: {line}")
-        give_back()
+        if len(history) % GIVING_BACK == 0:
+            give_back()
 
     def _roll_back(self, trainer: GroupTrainer) -> bool:
         """Goes back to weights that nothing was wrong with, if that is asked for; whether it did."""
