@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ def serving(folder: Path, port: int) -> Iterator[Server]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            start_new_session=True,
         )
     try:
         address = f"http://127.0.0.1:{port}"
@@ -65,6 +67,9 @@ def serving(folder: Path, port: int) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(30)
+        # The engine of a server that was killed lives on.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
