@@ -10,7 +10,7 @@ Left out: beams, top-k and top-p (a gradient estimate wants the distribution its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -164,6 +164,20 @@ def load(
     finally:
         logging.set_verbosity(verbosity)
     model, report = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
+    _check_weights(path, report)
+    if quantization is None:
+        model.to(device)  # type: ignore[arg-type]
+    else:
+        keep_layout(model)
+    return model.eval(), tokenizer
+
+
+def _check_weights(path: str, report: Mapping[str, Any]) -> None:
+    """Makes sure that a model has all its weights, in the shapes that its configuration says.
+
+    Raises:
+        InputError: it has not.
+    """
     if report["missing_keys"]:
         # The library would go on with random values there.
         missing = sorted(report["missing_keys"])
@@ -174,8 +188,3 @@ def load(
             f"the model {path}: {len(report['mismatched_keys'])} of its weights have other shapes than its config.json "
             f"says, for example {name}: {tuple(found)} and not {tuple(wanted)}."
         )
-    if quantization is None:
-        model.to(device)  # type: ignore[arg-type]
-    else:
-        keep_layout(model)
-    return model.eval(), tokenizer

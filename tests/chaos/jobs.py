@@ -203,7 +203,7 @@ class Training:
         if not (folder / SUMMARY).exists():
             # One that failed is no measure for the next.
             shutil.rmtree(folder, ignore_errors=True)
-            job = self.job("training.run", [*self.words, f"out={folder}"], self.kept / "straight-said")
+            job = self.began(Job("training.run", [*self.words, f"out={folder}"], self.kept / "straight-said"))
             assert job.end() == 0, job.said()
         return folder
 
@@ -212,24 +212,17 @@ class Training:
     ) -> Job:
         """Starts a run into a folder."""
         given = [*self.words, *words, f"out={folder}"]
-        return self.job("training.run", given, self.scratch / f"{folder.name}-said", variables, limits, folder)
+        scratch = self.scratch / f"{folder.name}-said"
+        return self.began(Job("training.run", given, scratch, variables, limits, folder))
 
     def resume(self, folder: Path) -> Job:
         """Goes on with a run."""
         scratch = self.scratch / f"{folder.name}-said"
-        return self.job("training.run", [f"resume={folder}"], scratch, folder=folder)
+        return self.began(Job("training.run", [f"resume={folder}"], scratch, folder=folder))
 
-    def job(
-        self,
-        module: str,
-        words: Sequence[str],
-        scratch: Path,
-        variables: dict[str, str] | None = None,
-        limits: dict[int, int] | None = None,
-        folder: Path | None = None,
-    ) -> Job:
-        """Starts a command; the arguments are those of `Job`."""
-        return self.jobs.enter_context(Job(module, words, scratch, variables, limits, folder))
+    def began(self, job: Job) -> Job:
+        """Ends a command with everything else."""
+        return self.jobs.enter_context(job)
 
     def finish(self, folder: Path) -> Job:
         """Goes on with a run to its end, which must be that of the undisturbed one."""

@@ -68,7 +68,7 @@ def _scored(
 ) -> tuple[Job, list[Any]]:
     """Scores a player; returns the command and its rows but for times."""
     out = scratch / ("hurt" if hurt else "whole")
-    job = training.job("evals.run", [*words, f"out={out}"], scratch / f"{out.name}-said")
+    job = training.began(Job("evals.run", [*words, f"out={out}"], scratch / f"{out.name}-said"))
     if hurt is not None:
         hurt(job)
     assert job.end() == 0, job.said()
