@@ -33,7 +33,7 @@ from envs.sandbox import Execution, Limits, SandboxResult, attempt, lease, means
 from envs.verifiers import Verdict
 
 _CANDIDATE = ("envs.verifiers.exchange", "envs.verifiers.candidate")
-_EXAMINER = ("envs.verifiers.exchange", "envs.verifiers.examiner")
+_EXAMINER = ("envs.verifiers.exchange", "envs.verifiers.remote", "envs.verifiers.examiner")
 _MOST_REPORTED = 1 << 22
 
 
