@@ -38,6 +38,7 @@ LONGEST_NAME = 80
 # Options that say where data lies or how training uses a world, not what a task asks.
 _NO_CONDITIONS = ("data", "split", "anchor", "engine", "sandbox")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_NOTHING = object()
 
 Entry = Mapping[str, Any]
 
@@ -95,7 +96,8 @@ def check(content: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - whateve
     for path, allowed, valid in _FIELDS:
         found = _at(content, path)
         if not valid(found):
-            raise InputError(f"{where}: {path} of the entry must be {allowed}, got {shortened(repr(found))}.")
+            got = "nothing" if found is _NOTHING else shortened(repr(found))
+            raise InputError(f"{where}: {path} of the entry must be {allowed}, got {got}.")
     _check_outcomes(content, where)
     return content
 
@@ -154,10 +156,10 @@ def _check_outcomes(entry: Entry, where: str) -> None:
 
 
 def _at(content: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401
-    """The value at a dotted name; None where there is nothing."""
+    """The value at a dotted name; `_NOTHING` where there is none."""
     value: Any = content
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name, _NOTHING) if isinstance(value, Mapping) else _NOTHING
     return value
 
 
@@ -190,9 +192,26 @@ def _is_training(value: object) -> bool:
 
 
 def _is_by_type(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        _is_text(kind) and isinstance(found, Mapping) and _is_share(found.get("success"))
-        for kind, found in value.items()
+    return isinstance(value, Mapping) and all(_is_text(kind) and _is_of_type(found) for kind, found in value.items())
+
+
+def _is_of_type(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_share(value.get("success"))
+        and _is_interval(value.get("interval"))
+        and _is_count(value.get("episodes"))
+    )
+
+
+def _is_cost(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    hardware, versions = (value.get(name) or {} for name in ("hardware", "versions"))
+    return (
+        isinstance(hardware, Mapping)
+        and isinstance(versions, Mapping)
+        and all(_or_null(is_number)(number) for number in (value.get("seconds"), hardware.get("memory_bytes")))
     )
 
 
@@ -229,9 +248,9 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     ("score.mean_turns", "a number or null", _or_null(is_number)),
     ("score.invalid_actions", "a number from 0 to 1, or null", _or_null(_is_share)),
     ("score.mean_tokens", "a number or null", _or_null(is_number)),
-    ("score.by_type", "scores by kind of task", _is_by_type),
+    ("score.by_type", "success, interval and episodes by kind of task", _is_by_type),
     ("outcomes", "a list", lambda value: isinstance(value, list)),
     ("training", "a mapping of numbers, or null", _is_training),
     ("command", "one line of text", _is_text),
-    ("cost", "a mapping", lambda value: isinstance(value, Mapping)),
+    ("cost", "a mapping of seconds, date, hardware and versions", _is_cost),
 )

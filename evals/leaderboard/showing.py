@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import textwrap
@@ -97,7 +98,8 @@ class Board:
 
         entries = [row.ranked.entry for row in self.rows]
         files = {str(number): self._episodes.get(key_of(entry)) for number, entry in enumerate(entries)}
-        known = {number: path for number, path in files.items() if path is not None and path.is_file()}
+        # Unlike `Path.is_file` it also takes a name that no file can have.
+        known = {number: path for number, path in files.items() if path is not None and os.path.isfile(path)}
         try:
             out.mkdir(parents=True, exist_ok=True)
             return site.build(entries, known, out)

@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def turn(trial: Trial, number: int, until: float, findings: dict[str, str], out:
     """Tries some hundred broken files with one reader; returns how many."""
     from tests.fuzz.watching import FindingError
 
-    count, last = 0, dict[str, bytes]()
+    count, broken = 0, dict[str, dict[str, bytes]]()
 
     @seed(number)
     @settings(
@@ -93,24 +94,30 @@ def turn(trial: Trial, number: int, until: float, findings: dict[str, str], out:
         count += 1
         try:
             trial.read(changes)
-        except FindingError:
-            last.clear()
-            last.update(changes)
+        except FindingError as error:
+            # The last one of a kind is the smallest.
+            broken[str(error)] = changes
             raise
 
     try:
         examples()
     except (FindingError, ExceptionGroup) as error:
-        said = str(error if isinstance(error, FindingError) else error.exceptions[0])
-        mark = f"{trial.reader.name}: {said[:80]}"
-        if mark not in findings:
-            findings[mark] = said
-            place = out / f"{trial.reader.name.replace(' ', '-')}-{len(findings)}"
-            for name, content in last.items():
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                (place / name).write_bytes(content)
-            print(f"FINDING {trial.reader.name}: {said} (the file: {place})", flush=True)
+        for each in [error] if isinstance(error, FindingError) else error.exceptions:
+            _keep(trial.reader.name, str(each), broken.get(str(each), {}), findings, out)
     return count
+
+
+def _keep(reader: str, said: str, files: Mapping[str, bytes], findings: dict[str, str], out: Path) -> None:
+    """Writes down a finding that is not there yet, with the files that provoke it."""
+    mark = f"{reader}: {said[:80]}"
+    if mark in findings:
+        return
+    findings[mark] = said
+    place = out / f"{reader.replace(' ', '-')}-{len(findings)}"
+    for name, content in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(content)
+    print(f"FINDING {reader}: {said} (the file: {place})", flush=True)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,9 @@ def refused(tmp_path: Path):
         ("run folder", "episodes.jsonl", '"seed": 0', f'"seed": {DEEP}', "line 1, is not valid JSON"),
         ("leaderboard database", "board.sqlite", "tableentries", b"table\xffntries", "is damaged (a text in it"),
         ("leaderboard database", "board.sqlite", "(number", b"(\xffumber", "is damaged (Could not decode"),
+        ("leaderboard database", "board.sqlite", '"temperature"', '"tmperatures"', "got nothing"),
+        ("leaderboard database", "board.sqlite", '"interval": [0.4, 0.6]', '"interval": {"":12345}', "must be success"),
+        ("leaderboard database", "board.sqlite", '"episodes": 2, ', '"episodes": "",', "must be success, interval"),
         ("leaderboard database", "episodes.jsonl", '"turns": [{', '"turns": [7, {', "is not an episode"),
         ("run to add", "state.json", '{"base"', '[{"base"', "is not valid JSON"),
         ("run to add", "state.json", '"inputs": {', '"inputs": [], "x": {', "is not a whole run"),
@@ -188,6 +191,8 @@ def test_a_header_larger_than_any(tmp_path: Path):
             "UPDATE entries SET content = replace(content, '12.5', '1' || hex(zeroblob(200)))",
             "must be a number or null",
         ),
+        # No file can have that name; the entry has no episodes then.
+        ("UPDATE entries SET episodes = hex(zeroblob(3000))", ""),
         ("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END", "is damaged, or was changed by"),
         (
             "DROP TABLE entries; CREATE VIEW entries AS WITH RECURSIVE e(number, content, added, episodes) AS (VALUES"

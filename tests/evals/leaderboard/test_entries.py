@@ -47,6 +47,11 @@ def test_a_whole_entry_is_taken_as_it_is():
         ("score.success", 1.2),
         ("score.interval", [0.1]),
         ("score.by_type", {"pick": {}}),
+        ("score.by_type", {"pick": {"success": 0.5, "interval": {}, "episodes": 2}}),
+        ("score.by_type", {"pick": {"success": 0.5, "interval": [0, 1], "episodes": "2"}}),
+        ("cost", {"seconds": "long"}),
+        ("cost", {"hardware": {"memory_bytes": "much"}}),
+        ("cost", {"versions": ["1"]}),
         ("training", {"sync_bytes": "many"}),
         ("command", "python -m evals.run\nrm -r /"),
         ("options", None),
@@ -56,6 +61,12 @@ def test_a_whole_entry_is_taken_as_it_is():
 def test_what_an_entry_may_not_hold_is_named(path: str, value: Any):
     with pytest.raises(InputError, match=f"some file: {path.replace('.', '[.]')} of the entry must be"):
         check(changed(path, value), "some file")
+
+
+def test_what_may_be_null_may_not_be_missing():
+    sampling = {name: value for name, value in WHOLE["sampling"].items() if name != "temperature"}
+    with pytest.raises(InputError, match=r"sampling[.]temperature of the entry must be a number or null, got nothing"):
+        check(changed("sampling", sampling), "some file")
 
 
 @pytest.mark.parametrize(
