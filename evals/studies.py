@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.targets import middle
-from envs.errors import InputError
+from envs.errors import InputError, shortened
 from envs.files import read_json
 from evals.statistics import MINIMUM_GAIN, Interval, fieller, quantile, wilson
 
@@ -82,6 +82,9 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
                 raise ValueError("it lacks cell, seed, cost, panels or chosen")
             if row.get("chosen") == [] or any(not panel["wins"] for panel in row.get("panels", {}).values()):
                 raise ValueError("it chose no block, or played no task")
+            rate = row.get("learning_rate")
+            if not (rate is None or isinstance(rate, int | float)):
+                raise ValueError(f"its learning rate is {shortened(repr(rate))}")
         except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a cell of a study ({error}).") from None
         rows.append(row)
@@ -111,13 +114,15 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
         arm = arms.setdefault(row["arm"], Arm(row["arm"], row["learning_rate"]))
         if arm.learning_rate != row["learning_rate"]:
             raise InputError(
-                f"the cells of {arm.name} were trained at the learning rates {arm.learning_rate} and "
+                f"the cells of {shortened(arm.name)} were trained at the learning rates {arm.learning_rate} and "
                 f"{row['learning_rate']}, so they are not seeds of one arm."
             )
         arm.seconds[row["seed"]] = row["cost"]["seconds"]
         for name, panel in row["panels"].items():
             if hashes.setdefault(name, panel["sha256"]) != panel["sha256"]:
-                raise InputError(f"cells played different tasks under the name {name}, so they cannot be paired.")
+                raise InputError(
+                    f"cells played different tasks under the name {shortened(name)}, so they cannot be paired."
+                )
             arm.wins.setdefault(name, {})[row["seed"]] = np.array([mark == "1" for mark in panel["wins"]])
 
     def place(name: str) -> tuple[int, int, str]:
