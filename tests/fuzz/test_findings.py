@@ -68,7 +68,7 @@ def refused(tmp_path: Path):
         ("study", "base-seed0.json", '"seconds": 1.0', '"seconds": []', "is not a study"),
         ("study", "select-sharp-seed0.json", '"chosen": [2]', '"chosen": []', "it chose no block"),
         ("study", "base-seed0.json", '"wins": "', '"wins": "", "won": "', "or played no task"),
-        ("study", "0-seed0.json", '"learning_rate": 0.001', f'"learning_rate": [{"7, " * 9000}[]]', "its learning rate"),
+        ("study", "0-seed0.json", '"learning_rate": 0.001', f'"learning_rate": [{"7, " * 9000}8]', "its learning rate"),
         ("ranking of blocks", "study.json", '"arms": {', '"x": {', "is not a study.json"),
         ("model folder", "config.json", '"num_hidden_layers": 8', '"num_hidden_layers": [8]', "should state from 1 to"),
         ("model folder", "config.json", '"hidden_size"', '"x"', "the configuration of a causal language model"),
