@@ -25,7 +25,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """Points the cache, the home and $ALFWORLD_DATA away from the user's own."""
     monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("ALFWORLD_DATA", raising=False)
+    # Importing the alfworld package sets it, to what is in this home: set first, it is taken back whatever it was.
+    monkeypatch.setenv("ALFWORLD_DATA", "")
+    monkeypatch.delenv("ALFWORLD_DATA")
     games.forget()
     yield tmp_path / "cache"
     games.forget()

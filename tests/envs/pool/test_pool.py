@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -22,7 +23,8 @@ from agents.policies.scripted import ScriptedPolicy
 from agents.rollout import rollout
 from agents.types import Episode, EpisodeKey, StopReason
 from envs.errors import InputError
-from envs.pool import Counts, Pool, PoolConfig, Pooled, Start, World, supervision
+from envs.pool import Counts, Pool, PoolConfig, Pooled, Start, World, guardian, supervision
+from envs.pool.guardian import MARK
 from envs.worlds import Failure
 
 pytestmark = pytest.mark.fault
@@ -49,10 +51,10 @@ class Watched(Pool):
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Watched]:
     """One pool for most tests: what went wrong in one must not show in the next."""
-    before = descendants()
+    before = pooled()
     with Watched() as made:
         yield made
-    assert descendants() <= before
+    assert not since(before)
 
 
 @pytest.fixture
@@ -62,8 +64,20 @@ def pool(kept: Watched) -> Watched:
     return kept
 
 
-def descendants() -> set[int]:
-    return {process.pid for process in psutil.Process().children(recursive=True)}
+def pooled() -> dict[psutil.Process, str]:
+    """Guardians, workers and what these started, each with its command; a browser of other tests is none of them."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if MARK in process.environ() or guardian.__file__ in command:
+                found[process] = command
+    return found
+
+
+def since(before: dict[psutil.Process, str]) -> list[str]:
+    """The commands of those that were started since, and are still there."""
+    return [command for process, command in pooled().items() if process not in before]
 
 
 def keys(tasks: list[str]) -> list[EpisodeKey]:
@@ -374,12 +388,12 @@ def test_a_pool_takes_up_again_after_it_was_closed(pool: Watched):
 
 def test_close_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(supervision, "_CLOSE_SECONDS", 0.3)
-    before = descendants()
+    before = pooled()
     with Watched(workers=1) as made:
         play(made, trouble="unclosable", tasks=TASKS[:2])
         began = time.monotonic()
     assert time.monotonic() - began < 20
-    assert descendants() <= before
+    assert not since(before)
 
 
 def test_worlds_are_closed_where_they_can_be(tmp_path: Path):
