@@ -155,6 +155,11 @@ def _become(
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None
+    if threads := env.get("OMP_NUM_THREADS"):
+        import torch
+
+        # It was read when PyTorch was imported, in the process that this one is a copy of.
+        torch.set_num_threads(int(threads))
     os.chdir(cwd)
     sys.path.insert(0, cwd)
     sys.argv = [module, *words]

@@ -49,6 +49,15 @@ def test_it_ends_as_a_fresh_interpreter_does(program: Path, words: tuple[str, ..
     assert err.read_text().splitlines()[-1] == fresh.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_it_computes_with_the_threads_that_its_environment_says(tmp_path: Path, threads: str):
+    (tmp_path / "threads.py").write_text("import torch\nprint(torch.get_num_threads())\n")
+    out = tmp_path / "out"
+    variables = {**os.environ, "OMP_NUM_THREADS": threads}
+    assert Forked("threads", (), out, tmp_path / "err", variables, tmp_path).wait(60) == 0
+    assert out.read_text() == f"{threads}\n"
+
+
 @pytest.mark.timeout(1200)
 def test_a_command_says_the_same():
     for words in (("--help",), ("sed=1",), ("layer=99", "data=generated")):
