@@ -109,8 +109,8 @@ def sandbox_killed(training: Training) -> str:
 
 @fault(
     "`kill -9` of ScienceWorld's Java process",
-    "worker 0 (pid N), ...: ScienceWorld's Java process died (exit code -9). The episode is played again, try 2 of "
-    "3....",
+    "worker 0 (pid N), ...: ScienceWorld's Java process died (exit code -9). The next reset starts another. "
+    "The episode is played again, try 2 of 3....",
     "nothing: its episode is begun again",
 )
 def java_killed(training: Training) -> str:
