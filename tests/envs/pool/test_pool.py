@@ -391,6 +391,7 @@ def test_close_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, tmp_path:
     before = pooled()
     with Watched(workers=1) as made:
         play(made, trouble="unclosable", tasks=TASKS[:2])
+        assert len(since(before)) == 2, "a worker and its guardian"
         began = time.monotonic()
     assert time.monotonic() - began < 20
     assert not since(before)
