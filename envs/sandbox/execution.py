@@ -31,6 +31,8 @@ class Execution:
         streams: what it has written so far, by the file descriptor that it is read from.
         broken_limit: the limit for which it was killed; None if there is no such one.
         finished: whether it has ended and nothing of it is left.
+        dismissed: whether it was still at work when it was killed, and for no broken limit: how it then ended says
+            nothing of it.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Execution:
         self.streams: dict[int, bytearray] = {}
         self.broken_limit: Status | None = None
         self.finished = False
+        self.dismissed = False
         self._limits = limits
         self._rooms: dict[int, int] = {}
         self._asked_to_kill = False
@@ -118,6 +121,7 @@ class Execution:
         self.finished = True
         for stream in self.streams:
             self.read(stream)
+        self.dismissed = answer["killed"] and not answer["ended"] and self.broken_limit is None
 
     def text(self, stream: int) -> str:
         """Returns what a stream said, as text."""

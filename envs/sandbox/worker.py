@@ -106,13 +106,13 @@ def _run(control: socket.socket, request: Request, descriptors: list[int], confi
     ended = os.pidfd_open(process)
     # The host keeps the time; this is for a host that was stopped or forgets.
     readable = select.select([control.fileno(), ended], [], [], request["wall_seconds"] + 5.0)[0]
-    asked = control.fileno() in readable
+    asked, has_ended = control.fileno() in readable, ended in readable
     os.close(ended)
     hung_up = asked and _receive(control) is None
     status, cpu_seconds = _kill(process, confinement)
     if hung_up:
         sys.exit(0)
-    _send(control, {"exit_code": status, "cpu_seconds": cpu_seconds, "killed": asked})
+    _send(control, {"exit_code": status, "cpu_seconds": cpu_seconds, "killed": asked, "ended": has_ended})
 
 
 def _kill(process: int, confinement: Confinement | None) -> tuple[int, float]:

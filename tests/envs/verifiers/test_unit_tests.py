@@ -174,6 +174,16 @@ def test_the_score_is_the_share_of_tests_that_hold():
     assert verdict.reason == "2 of 3 tests hold; assert add(-1, 1) == 0: add(-1, 1) is 5, expected 0"
 
 
+def test_a_program_that_lingers_after_its_tests_is_not_said_to_have_been_killed():
+    lingering = "import atexit, time\natexit.register(time.sleep, 60)\ndef add(a, b): return max(a + b, 5)"
+    assert verify(lingering, TESTS).reason == verify("def add(a, b): return max(a + b, 5)", TESTS).reason
+
+
+def test_a_program_that_crashes_is_said_to():
+    fatal = "import ctypes\ndef add(a, b): ctypes.string_at(0)"
+    assert verify(fatal, TESTS).reason.endswith("the program was ended by SIGSEGV")
+
+
 def test_tests_as_a_list_of_statements():
     tests = ["limit = 3\ndef twice(f, x): return f(f(x))", "assert twice(half, 12) == limit", "assert half(1) == 0"]
     results = examine("def half(x): return x // 2 + (x == 1)", tests).results
