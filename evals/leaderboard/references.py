@@ -1,10 +1,11 @@
 """`python -m evals.leaderboard.references`: makes the entries that come with Keystone.
 
 On every panel of `configs/panel/` whose data is here, and on the panels that the committed studies drew: the random
-player, the expert and the oracle of the world, the base policy, and the deltas of the runs that are kept in
-`evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best one, LoRA and all parameters
-from the cells of the studies, whose weights are not kept. A cell of which a kept run has the same arm and seed is left
-out. What cannot be played here is named with its reason. Entries that are there are kept, unless `again=true`.
+player, the expert and the oracle of the world, the policy that its study started from, and the deltas of the runs that
+are kept in `evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best one, LoRA and
+all parameters from the cells of the studies, whose weights are not kept. A cell of which a kept run has the same arm
+and seed is left out. What cannot be played here is named with its reason. Entries that are there are kept, unless
+`again=true`.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ from evals.panels import read as read_panel
 RUNS = committed.FOLDER / "runs"
 STUDIES = REPOSITORY / "evals" / "results" / "studies"
 PLAYERS = ("random", "expert", "oracle")
-# The base of each world's references; a study's own start stands in its folder.
-BASES = {"alfworld": "tiny"}
 # The lines that made the studies' cells, as in the README.
 SWEEPS = {
     "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
@@ -104,6 +103,7 @@ def main(config: ReferencesConfig) -> int:
 def _places(config: ReferencesConfig) -> Iterator[Place]:
     """The fixed panels, and those that studies drew."""
     data = dict(word.partition(":")[::2] for word in config.data)
+    starts = {Folder(study).read_json(from_study.FACTS)["env"]: study for study in reversed(_studies())}
     for name in presets.names("panel"):
         rule = read_panel(name)
         env = rule.env
@@ -112,19 +112,30 @@ def _places(config: ReferencesConfig) -> Iterator[Place]:
             chosen.append(f"env.data={place}")
         if "split" in rule.options:
             chosen.append(f"split={rule.options['split']}")
-        base = BASES.get(env, WARM)
-        yield Place(name, env, (*chosen, *sources.preset_words(base, env)), base)
-    for study in sorted(path for path in STUDIES.iterdir() if any(path.glob("cells/*.json"))):
+        yield _place(name, env, chosen, starts.get(env))
+    for study in _studies():
         content = presets.read_yaml(study / from_study.CONFIG)
-        panels = Folder(study).read_json("study.json")["panels"]
-        for name in panels:
+        env = content["env"]["name"]
+        for name in Folder(study).read_json("study.json")["panels"]:
             if name not in presets.names("panel"):
-                env = content["env"]["name"]
                 words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
-                start = study / "start"
-                base = str(start.relative_to(REPOSITORY)) if start.is_dir() else content["model"]["name"]
-                tokens = f"policy.max_reply_tokens={content['model']['max_reply_tokens']}"
-                yield Place(name, env, (*words, tokens), base, f"{content['model']['name']} start")
+                yield _place(name, env, words, study)
+
+
+def _place(name: str, env: str, words: Sequence[str], study: Path | None) -> Place:
+    """A panel with the policy that a study of its world started from; with `warm` where there is no study."""
+    if study is None:
+        return Place(name, env, tuple(words), WARM)
+    model = presets.read_yaml(study / from_study.CONFIG)["model"]
+    start = study / "start"
+    if not start.is_dir():
+        return Place(name, env, (*words, *sources.preset_words(model["name"], env)), model["name"])
+    tokens = f"policy.max_reply_tokens={model['max_reply_tokens']}"
+    return Place(name, env, (*words, tokens), str(start.relative_to(REPOSITORY)), f"{model['name']} start")
+
+
+def _studies() -> list[Path]:
+    return sorted(path for path in STUDIES.iterdir() if any(path.glob("cells/*.json")))
 
 
 def _score_all(place: Place, out: Path, again: bool) -> list[str]:
@@ -192,7 +203,7 @@ def _summary(run: Path) -> Mapping[str, Any]:
 
 def _of_studies() -> Iterator[dict[str, Any]]:
     """Entries from cells, but for those whose arm and seed a kept run has."""
-    for study in sorted(path for path in STUDIES.iterdir() if any(path.glob("cells/*.json"))):
+    for study in _studies():
         facts = Folder(study).read_json(from_study.FACTS)
         kept = {
             (summary["layer"]["target"], summary["seed"], summary["algorithm"])
