@@ -82,6 +82,17 @@ def test_a_panel_without_data_is_the_pinned_one(name: str):
     assert make.keywords["max_turns"] == rule.turns
 
 
+@pytest.mark.parametrize("name", [*sorted(HERE), "textworld_cooking", "scienceworld_test"])
+def test_a_panel_is_the_same_one_at_every_difficulty_of_its_world(name: str):
+    rule = read(name)
+    for preset in (env for env in presets.names("env") if presets.read("env", env)["env"]["name"] == rule.env):
+        try:
+            _, panel = choose(load(EvalConfig, [f"env={preset}"]).env, name, "", 0, 3)
+        except envs.errors.MissingExtraError as error:
+            pytest.skip(str(error))
+        assert panel.sha256 == rule.sha256, preset
+
+
 @pytest.mark.parametrize("name", ["textworld_cooking", "scienceworld_test"])
 def test_a_panel_of_a_package_is_the_pinned_one(name: str):
     try:
