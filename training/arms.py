@@ -218,8 +218,8 @@ def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     run.folder.append(METRICS, [row])
     marks = {"arm": arm, "purpose": "training", "temperature": run.config.train.temperature}
     run.folder.append(EPISODES, sample_rows(report.collected, SAMPLED_GROUPS, **marks))
-    kept = ("sampled_tokens", "row_tokens", "success", "skipped_updates")
-    return {name: report.metrics[name] for name in kept} | wrong | {"cost": report.cost}
+    kept = {name: report.metrics[name] for name in ("sampled_tokens", "row_tokens", "success", "skipped_updates")}
+    return kept | {"task_success": report.collected.task_success()} | wrong | {"cost": report.cost}
 
 
 def describe(report: IterationReport) -> str:

@@ -77,6 +77,13 @@ class Collected:
     metrics: dict[str, float]
     advantages: Mapping[EpisodeKey, np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
 
+    def task_success(self) -> list[float]:
+        """The share of each group's episodes that was won, in the groups' order."""
+        groups: dict[str, list[bool]] = {}
+        for episode in self.episodes:
+            groups.setdefault(_group(episode.key), []).append(episode.won)
+        return [sum(won) / len(won) for won in groups.values()]
+
 
 def collect(
     make_env: Callable[[], TextEnv],

@@ -1,12 +1,14 @@
 """Successive halving of blocks: train all for a little, keep the better half, train those on.
 
 After Jamieson and Talwalkar (arXiv 1502.07943). The block nearest the middle stays in every round: it is the yardstick.
-Another block is taken only if it is clearly better. All blocks meet the same tasks with the same draws, so iterations
-are pairs, and what one block gains over another grows with training: with g_i the gap of iteration i (the first, i = 0,
-plays the untrained policy), the lead is the slope b = sum(i g_i) / sum(i^2), and it is clear when Student's t of b
-through the origin is, one-sided at 5 %, shared out over the other blocks of the race (Bonferroni). A block's score is
-the mean success of its training episodes, iteration i weighing i, which ranks blocks as their slopes do. The test
-guards against the luck of episodes; that another run of the same two blocks may go otherwise it cannot see.
+Another block is taken only if it is clearly better. All blocks meet the same tasks with the same draws, so tasks are
+pairs, and what one block gains over another grows with training: with g_it the gap on task t of iteration i (the
+first, i = 0, plays the untrained policy), the lead is the slope b = sum(i g_it) / sum(i^2) over all tasks of all
+iterations. It is clear when Student's t of b through the origin is, one-sided at 5 %, shared out over the other blocks
+of the race (Bonferroni). The error of b is the larger of the ordinary one and of White's, which allows for gaps that
+vary more as policies part. A block's score is the mean success of its training episodes, iteration i weighing i, which
+ranks blocks as their slopes do. The test guards against the luck of tasks and episodes; that another run of the same
+two blocks may go otherwise it cannot see.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from agents.targets import middle
@@ -25,7 +28,9 @@ from training.selectors import Probe
 FEWEST = 3
 """Iterations of the first round: the first plays the untrained policy, and one more is no comparison."""
 LEAST_SPREAD = 0.01
-"""Gaps between blocks vary by this much at least: few that happen to be alike prove nothing."""
+"""Mean gaps of iterations vary by this much at least: few that happen to be alike prove nothing."""
+
+Successes = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,12 @@ class Race:
     Attributes:
         winner: the block to take.
         why: why.
-        successes: success of each iteration's episodes, by block.
+        successes: by block, the share of each task's episodes that was won, [iterations, tasks].
     """
 
     winner: int
     why: str
-    successes: dict[int, list[float]]
+    successes: dict[int, Successes]
 
     def score(self, block: int) -> float:
         """Mean success of a block's episodes, later iterations weighing more."""
@@ -64,7 +69,7 @@ def race(probe: Probe, candidates: Sequence[int], iterations: int) -> Race | Non
     if probe.race is None or len(field) < 2 or probe.iterations < FEWEST:
         return None
     rounds, done, left = math.ceil(math.log2(len(field))), 0, iterations
-    successes: dict[int, list[float]] = {}
+    successes: dict[int, Successes] = {}
     survivors = field
     for number in range(rounds):
         more = left // (rounds - number) // len(survivors)
@@ -73,48 +78,52 @@ def race(probe: Probe, candidates: Sequence[int], iterations: int) -> Race | Non
             break
         done, left = done + more, left - more * len(survivors)
         for block in survivors:
-            successes[block] = list(probe.race(block, done))
+            successes[block] = np.asarray(probe.race(block, done), dtype=np.float64)
         survivors = _better_half(survivors, successes, yardstick)
     winner, why = _verdict(survivors, successes, yardstick, len(field) - 1)
     return Race(winner, why, successes)
 
 
-def _better_half(survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int) -> list[int]:
+def _better_half(survivors: Sequence[int], successes: dict[int, Successes], yardstick: int) -> list[int]:
     count = max(2, math.ceil(len(survivors) / 2))
     ranked = sorted(survivors, key=lambda block: -_score(successes[block]))
     return [yardstick, *[block for block in ranked if block != yardstick][: count - 1]]
 
 
 def _verdict(
-    survivors: Sequence[int], successes: dict[int, list[float]], yardstick: int, comparisons: int
+    survivors: Sequence[int], successes: dict[int, Successes], yardstick: int, comparisons: int
 ) -> tuple[int, str]:
     best = max(survivors, key=lambda block: _score(successes[block]))
     trained = len(successes[yardstick])
     if best == yardstick:
         return yardstick, f"block {yardstick}, the middle one, won the race (trained for {trained} iterations)"
-    gaps = np.array(successes[best][1:]) - np.array(successes[yardstick][1:])
+    gaps = successes[best][1:] - successes[yardstick][1:]
     ahead, behind = _score(successes[best]), _score(successes[yardstick])
     lead = f"won {ahead:.1%} against {behind:.1%} in {trained} iterations"
-    if len(gaps) > 1 and _slope(gaps) > _needed(gaps, comparisons):
+    if gaps.size > 1 and _slope(gaps) > _needed(gaps, comparisons):
         return best, f"block {best} clearly outran the middle block {yardstick}: it {lead}"
     return yardstick, f"block {best} did not clearly outrun the middle block {yardstick} (it {lead}), which is taken"
 
 
-def _score(successes: Sequence[float]) -> float:
-    return float(np.average(successes[1:], weights=np.arange(1, len(successes))))
+def _score(successes: Successes) -> float:
+    return float(np.average(successes[1:].mean(axis=1), weights=np.arange(1, len(successes))))
 
 
-def _slope(gaps: np.ndarray) -> float:
+def _slope(gaps: Successes) -> float:
     at = np.arange(1, len(gaps) + 1)
-    return float((at * gaps).sum() / (at * at).sum())
+    return float((at * gaps.mean(axis=1)).sum() / (at * at).sum())
 
 
-def _needed(gaps: np.ndarray, comparisons: int) -> float:
-    """The slope that chance seldom exceeds."""
-    at = np.arange(1, len(gaps) + 1)
-    spread = math.sqrt(float(((gaps - _slope(gaps) * at) ** 2).sum()) / (len(gaps) - 1))
-    error = max(spread, LEAST_SPREAD) / math.sqrt(float((at * at).sum()))
-    return float(stats.t.ppf(1 - CHANCE / max(comparisons, 1), len(gaps) - 1)) * error
+def _needed(gaps: Successes, comparisons: int) -> float:
+    """The slope that chance seldom exceeds, from gaps [iterations, tasks]."""
+    at = np.arange(1, len(gaps) + 1)[:, None]
+    squares, freedom = gaps.shape[1] * float((at * at).sum()), gaps.size - 1
+    residuals = gaps - _slope(gaps) * at
+    spread = math.sqrt(float((residuals**2).sum()) / freedom)
+    least = LEAST_SPREAD * math.sqrt(gaps.shape[1])
+    robust = math.sqrt(float(((at * residuals) ** 2).sum()) * gaps.size / freedom) / squares
+    error = max(max(spread, least) / math.sqrt(squares), robust)
+    return float(stats.t.ppf(1 - CHANCE / max(comparisons, 1), freedom) * error)
 
 
 def spread(candidates: Sequence[int], start: int, count: int) -> list[int]:

@@ -157,8 +157,8 @@ class _Selection:
             folder.write_json(VALUES, values)
         return list(values[name])
 
-    def _race(self, block: int, iterations: int) -> Sequence[float]:
-        """Trains a block for so many iterations in all; the success of each iteration's episodes."""
+    def _race(self, block: int, iterations: int) -> Sequence[Sequence[float]]:
+        """Trains a block for so many iterations in all; the success on each task of each iteration."""
         self.raced[block] = max(self.raced.get(block, 0), iterations)
 
         def compute() -> list[float]:
@@ -175,9 +175,11 @@ class _Selection:
                 deltas.revert(run.model, base)
                 run.model.requires_grad_(False)
                 run.model.zero_grad(set_to_none=True)
-            return [float(row["success"]) for row in history]
+            return [share for row in history for share in row["task_success"]]
 
-        return self._memo(f"block {block}, {iterations} iterations", compute)
+        shares = self._memo(f"block {block}, {iterations} iterations, by task", compute)
+        tasks = len(shares) // iterations
+        return [shares[start : start + tasks] for start in range(0, len(shares), tasks)]
 
 
 def _values(folder: RunFolder) -> dict[str, list[float]]:

@@ -1,11 +1,11 @@
 """`python -m evals.leaderboard.references`: makes the entries that come with Keystone.
 
 On every panel of `configs/panel/` whose data is here, and on the panels that the committed studies drew: the random
-player, the expert and the oracle of the world, the policy that its study started from, and the deltas of the runs that
-are kept in `evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best one, LoRA and
-all parameters from the cells of the studies, whose weights are not kept. A cell of which a kept run has the same arm
-and seed is left out. What cannot be played here is named with its reason. Entries that are there are kept, unless
-`again=true`.
+player, the expert and the oracle of the world, the policy that its studies and kept runs started from, and the deltas
+of the runs that are kept in `evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best
+one, LoRA and all parameters from the cells of the studies, whose weights are not kept. A cell of which a kept run has
+the same arm and seed is left out. What cannot be played here is named with its reason. Entries that are there are kept,
+unless `again=true`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from evals.panels import read as read_panel
 RUNS = committed.FOLDER / "runs"
 STUDIES = REPOSITORY / "evals" / "results" / "studies"
 PLAYERS = ("random", "expert", "oracle")
+# What entries call a policy that `training.warmstart` made.
+MADE_BASE = "warm start"
 # The lines that made the studies' cells, as in the README.
 SWEEPS = {
     "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
@@ -103,35 +105,48 @@ def main(config: ReferencesConfig) -> int:
 def _places(config: ReferencesConfig) -> Iterator[Place]:
     """The fixed panels, and those that studies drew."""
     data = dict(word.partition(":")[::2] for word in config.data)
-    starts = {Folder(study).read_json(from_study.FACTS)["env"]: study for study in reversed(_studies())}
+    models = _models()
     for name in presets.names("panel"):
         rule = read_panel(name)
         env = rule.env
-        chosen = [f"env={env}", f"panel={name}"]
+        chosen = [f"env={env}", f"panel={name}", *([f"env.max_turns={rule.turns}"] if rule.turns else [])]
         if (place := data.get(name, data.get(env))) and "data" not in rule.options:
             chosen.append(f"env.data={place}")
         if "split" in rule.options:
             chosen.append(f"split={rule.options['split']}")
-        yield _place(name, env, chosen, starts.get(env))
+        yield _place(name, env, chosen, models.get(env))
     for study in _studies():
         content = presets.read_yaml(study / from_study.CONFIG)
         env = content["env"]["name"]
         for name in Folder(study).read_json("study.json")["panels"]:
             if name not in presets.names("panel"):
                 words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
-                yield _place(name, env, words, study)
+                yield _place(name, env, words, _model_of(study))
 
 
-def _place(name: str, env: str, words: Sequence[str], study: Path | None) -> Place:
-    """A panel with the policy that a study of its world started from; with `warm` where there is no study."""
-    if study is None:
+def _place(name: str, env: str, words: Sequence[str], model: Mapping[str, Any] | None) -> Place:
+    """A panel with the policy that its world's runs started from; with `warm` where there are none."""
+    if model is None:
         return Place(name, env, tuple(words), WARM)
-    model = presets.read_yaml(study / from_study.CONFIG)["model"]
+    named, tokens = model["name"], f"policy.max_reply_tokens={model['max_reply_tokens']}"
+    if named in presets.names("model") and presets.read("model", named)["model"]["path"] == model["path"]:
+        return Place(name, env, (*words, *sources.preset_words(named, env)), named)
+    return Place(name, env, (*words, tokens), model["path"], MADE_BASE)
+
+
+def _models() -> dict[str, Mapping[str, Any]]:
+    """What the kept runs and the studies of each world started from; the first of several stands for it."""
+    kept = [presets.read_yaml(path.parent / from_study.CONFIG) for path in sorted(RUNS.glob("*/summary.json"))]
+    models = {config["env"]["name"]: config["model"] for config in reversed(kept)}
+    for study in reversed(_studies()):
+        models[presets.read_yaml(study / from_study.CONFIG)["env"]["name"]] = _model_of(study)
+    return models
+
+
+def _model_of(study: Path) -> Mapping[str, Any]:
+    model: Mapping[str, Any] = presets.read_yaml(study / from_study.CONFIG)["model"]
     start = study / "start"
-    if not start.is_dir():
-        return Place(name, env, (*words, *sources.preset_words(model["name"], env)), model["name"])
-    tokens = f"policy.max_reply_tokens={model['max_reply_tokens']}"
-    return Place(name, env, (*words, tokens), str(start.relative_to(REPOSITORY)), f"{model['name']} start")
+    return {**model, "path": str(start.relative_to(REPOSITORY))} if start.is_dir() else model
 
 
 def _studies() -> list[Path]:

@@ -55,6 +55,13 @@ def test_groups_do_not_mix(episodes: list[Episode]):
         np.testing.assert_allclose(one.advantages, other.advantages)
 
 
+def test_success_is_told_task_by_task(episodes: list[Episode]):
+    told = [replace(episode, won=number in (0, 5, 6)) for number, episode in enumerate(episodes)]
+    collected = from_episodes(told, ESTIMATOR)
+    assert collected.task_success() == [0.25, 0.5, 0.0]
+    assert collected.metrics["success"] == pytest.approx(np.mean(collected.task_success()))
+
+
 def test_the_columns_of_the_estimator(episodes: list[Episode]):
     columns = ESTIMATOR.columns(episodes)
     turns = [turn for episode in episodes for turn in episode.turns]

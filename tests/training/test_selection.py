@@ -18,7 +18,7 @@ from tests.training.guessing import write_model
 from tests.training.rows import random_rows
 from training import selection, selectors
 from training.config import RunConfig
-from training.folder import RunFolder
+from training.folder import METRICS, RunFolder
 from training.prepare import check, load_model, open_run
 from training.running import CHECKPOINTS, Run
 
@@ -65,6 +65,16 @@ def test_halving_trains_blocks_and_stays_within_its_budget(model_folder: Path, t
     assert "choosing cost 50.0% of training every block once" in selection.lines(choice)
     learned = [block["details"]["learned_episodes"] for block in choice["blocks"]]
     assert learned == [EPISODES * iterations for iterations in trained]
+
+
+def test_a_race_tells_the_success_on_every_task(model_folder: Path, tmp_path: Path):
+    with opened(model_folder, tmp_path) as run:
+        selecting = selection._Selection(run, "halving")
+        shares = np.array(selecting._race(1, 3))
+        rows = list(RunFolder(selecting._folder()).rows(METRICS))
+    assert shares.shape == (3, 3)
+    assert set((4 * shares).ravel().tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    np.testing.assert_allclose(shares.mean(axis=1), [row["success"] for row in rows])
 
 
 @pytest.mark.parametrize("name", selectors.names())

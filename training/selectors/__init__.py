@@ -58,9 +58,9 @@ class Probe:
         iterations: how many iterations a block would be trained for; 0 if that is not known.
         budget: what the choice may cost, as a share of training every block once.
         memo: returns the values kept under a name, or computes and keeps them.
-        race: trains a block alone for so many iterations from the start (or on from where it stopped) and returns the
-            success of each iteration's episodes, of which the first plays the untrained policy. All blocks meet the
-            same tasks with the same draws. None where nothing can be trained.
+        race: trains a block alone for so many iterations from the start (or on from where it stopped) and returns,
+            [iterations, tasks], the share of each task's episodes that was won; the first iteration plays the
+            untrained policy. All blocks meet the same tasks with the same draws. None where nothing can be trained.
         sweep_episodes: episodes that training every block once plays; 0 if that is not known.
         shared_episodes: episodes of the shared batch, known before it is played; 0 if that is not known.
         learned_episodes: episodes learned from so far for each block's score; under None for all of them together.
@@ -77,7 +77,7 @@ class Probe:
     iterations: int = 0
     budget: float = 0.15
     memo: Callable[[str, Callable[[], list[float]]], list[float]] = _compute
-    race: Callable[[int, int], Sequence[float]] | None = None
+    race: Callable[[int, int], Sequence[Sequence[float]]] | None = None
     sweep_episodes: int = 0
     shared_episodes: int = 0
     learned_episodes: Counter[int | None] = field(default_factory=Counter)

@@ -282,10 +282,10 @@ def test_blocks_that_cannot_be_told_apart_race_if_the_budget_allows(
     signs(monkeypatch, 3, 0)
     trained: dict[int, int] = {}
 
-    def race(block: int, iterations: int) -> list[float]:
+    def race(block: int, iterations: int) -> list[list[float]]:
         trained[block] = iterations
         # The last block learns fast.
-        return [0.3 + (0.02 if block == 3 else 0.001) * at + 1e-4 * (7 * block * at % 3) for at in range(iterations)]
+        return [[0.3 + (0.02 if block == 3 else 0.001) * at + 1e-4 * (7 * block * at % 3)] for at in range(iterations)]
 
     given = replace(
         probe(as_groups(random_rows(16))), budget=budget, iterations=30, sweep_episodes=4 * 30 * 64, race=race
@@ -330,9 +330,9 @@ def test_a_race_that_only_the_middle_block_wins_leaves_the_clearer_sign_in_place
     monkeypatch.setattr(auto, "select_by_gradient", lambda *_: told)
     ran: set[int] = set()
 
-    def race(block: int, iterations: int) -> list[float]:
+    def race(block: int, iterations: int) -> list[list[float]]:
         ran.add(block)
-        return [0.5] * iterations
+        return [[0.5]] * iterations
 
     given = replace(probe(as_groups(random_rows(16))), iterations=30, sweep_episodes=4 * 30 * 64, race=race)
     choice = auto.select(given)

@@ -14,6 +14,8 @@ from tests.training.rows import CPU
 from training import racing
 from training.selectors import Probe, halving
 
+TASKS = 16
+
 
 class Track:
     """Blocks whose success rises at a speed of their own, with noise; counts what is trained."""
@@ -23,14 +25,15 @@ class Track:
         draw = np.random.default_rng(seed)
         # All blocks meet the same tasks: much of the noise is common to them.
         self.common = draw.normal(0, 5 * noise, 100)
-        self.own = draw.normal(0, noise, (len(speeds), 100))
+        self.own = draw.normal(0, noise * TASKS**0.5, (len(speeds), 100, TASKS))
 
-    def race(self, block: int, iterations: int) -> list[float]:
+    def race(self, block: int, iterations: int) -> list[list[float]]:
         assert iterations >= self.trained.get(block, 0)
         self.trained[block] = iterations
-        at = np.arange(iterations)
+        at = np.arange(iterations)[:, None]
         risen = self.speeds[block] * at + self.own[block, :iterations] * (at > 0)
-        return list(0.4 + risen + self.common[:iterations])
+        shares: list[list[float]] = (0.4 + risen + self.common[:iterations, None]).tolist()
+        return shares
 
 
 def probe(track: Track, iterations: int = 30, budget: float = 0.15) -> Probe:
@@ -102,7 +105,7 @@ def test_few_gaps_that_happen_to_be_alike_prove_nothing():
             1,
             0,
             iterations=30,
-            race=lambda block, n: [0.5 + 0.01 * (block == 2)] * n,
+            race=lambda block, n: [[0.5 + 0.01 * (block == 2)] * TASKS] * n,
         ),
         range(3),
         12,
@@ -114,18 +117,49 @@ def test_few_gaps_that_happen_to_be_alike_prove_nothing():
 def test_a_gap_that_grows_is_seen_where_its_mean_is_not_clear():
     """The first iterations of two blocks are alike whatever they will come to."""
     draw = np.random.default_rng(3)
-    gaps = 0.002 * np.arange(1, 24) + draw.normal(0, 0.025, 23)
+    gaps = 0.002 * np.arange(1, 24)[:, None] + draw.normal(0, 0.1, (23, TASKS))
     found = racing._slope(gaps) / racing._needed(gaps, 1)
     assert found > 1
     assert racing._slope(gaps) == pytest.approx(0.002, abs=0.001)
     assert racing._slope(-gaps) < 0
 
 
-@pytest.mark.parametrize("count", [3, 12, 24])
-def test_chance_alone_is_seldom_called_clear(count: int):
-    draws = np.random.default_rng(0).normal(0, 0.05, (4000, count))
+@pytest.mark.parametrize("grows", [False, True])
+@pytest.mark.parametrize("count", [2, 12, 24])
+def test_chance_alone_is_seldom_called_clear(count: int, grows: bool):
+    """Whether gaps vary alike in all iterations, or more as policies part."""
+    spread = 0.2 * (np.sqrt(np.arange(1, count + 1)) if grows else np.ones(count))
+    draws = np.random.default_rng(0).normal(0, spread[:, None], (4000, TASKS, count, 1))[:, :, :, 0].swapaxes(1, 2)
     clear = np.mean([racing._slope(gaps) > racing._needed(gaps, 1) for gaps in draws])
-    assert clear == pytest.approx(0.05, abs=0.012)
+    assert 0.025 < clear < 0.06
+
+
+def test_two_iterations_of_many_tasks_can_be_clear():
+    """Of 128 episodes one block wins 5 and then 8 that another loses, each of another task."""
+    gaps = np.zeros((2, TASKS))
+    gaps[0, :5] = gaps[1, :8] = 1 / 8
+    assert racing._slope(gaps) > racing._needed(gaps, 2)
+    assert racing._slope(gaps / 8) < racing._needed(gaps / 8, 2)
+
+
+def test_iterations_of_a_single_task_are_enough_to_race():
+    result = racing.race(
+        Probe(
+            small_model(1),
+            3,
+            list,
+            CPU,
+            1.0,
+            1,
+            0,
+            iterations=30,
+            race=lambda block, n: [[block * i] for i in range(n)],
+        ),
+        range(3),
+        12,
+    )
+    assert result is not None
+    assert result.winner == 2
 
 
 def test_few_runners_are_spread_over_the_depth():
