@@ -34,14 +34,17 @@ def start_folder(env_config: Any) -> Path:  # noqa: ANN401 - the options class d
 
 def warmstart_command(env_config: Any) -> str:  # noqa: ANN401
     """Returns the command that makes the starting policy of a world with these options."""
+    return " ".join(["python -m training.warmstart", f"env={env_config.name}", *option_words(env_config)])
+
+
+def option_words(env_config: Any) -> list[str]:  # noqa: ANN401
+    """Writes a world's options that are not their defaults, all but the split, as a command line takes them."""
     default = config_class(env_config.name)()
-    changed = {
-        name: value
+    return [
+        f"env.{name}={written(value)}"
         for name, value in options_of(env_config).items()
         if name != "split" and value != getattr(default, name)
-    }
-    words = [f"env.{name}={written(value)}" for name, value in changed.items()]
-    return " ".join(["python -m training.warmstart", f"env={env_config.name}", *words])
+    ]
 
 
 def locate(path: str, env_config: Any, given_by: str = "model") -> str:  # noqa: ANN401

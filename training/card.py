@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from envs.registry import options_of
+from agents.models import ModelConfig
+from agents.starts import option_words
+from envs import presets
 from evals import findings
 from training.config import RunConfig
 
 CARD = "delta.md"
+_TOLD = ("path", "max_reply_tokens")
 
 
 def model_card(config: RunConfig, summary: Mapping[str, Any], base_sha256: str, delta_sha256: str) -> str:
@@ -59,7 +62,7 @@ def model_card(config: RunConfig, summary: Mapping[str, Any], base_sha256: str, 
         "",
         "Scored again by:",
         "",
-        f"    python -m evals.run env={summary['env']} policy={summary['model']} delta=delta.safetensors",
+        f"    {scoring_command(config)}",
         "",
     ]
     return "\n".join(lines)
@@ -70,11 +73,32 @@ def command(config: RunConfig) -> str:
     words = [
         "python -m training.run",
         f"env={config.env.name}",
-        f"model={config.model.name}",
+        *option_words(config.env),
+        *_model_words("model", config.model),
         f"algorithm={config.algorithm.name}",
         f"layer={config.layer}",
         f"iterations={config.iterations}",
         f"seed={config.seed}",
     ]
-    data = options_of(config.env).get("data")
-    return " ".join([*words, *([f"data={data}"] if data else [])]) + "  # or config=config.yaml, with every key"
+    return " ".join(words) + "  # or config=config.yaml, with every key"
+
+
+def scoring_command(config: RunConfig) -> str:
+    """The command that scores the delta again."""
+    words = [
+        "python -m evals.run",
+        f"env={config.env.name}",
+        *option_words(config.env),
+        *_model_words("policy", config.model),
+        *([f"panel={config.panel}"] if config.panel else [f"tasks={config.panel_tasks}", f"seed={config.seed}"]),
+        "delta=delta.safetensors",
+    ]
+    return " ".join(words)
+
+
+def _model_words(key: str, model: ModelConfig) -> list[str]:
+    """A model's preset, and what was chosen otherwise than there."""
+    known = presets.read("model", model.name)["model"] if model.name in presets.names("model") else {}
+    defaults = {"path": model.name, "max_reply_tokens": ModelConfig.max_reply_tokens} | known
+    changed = [name for name, value in defaults.items() if name in _TOLD and getattr(model, name) != value]
+    return [f"{key}={model.name}", *(f"{key}.{name}={getattr(model, name)}" for name in changed)]

@@ -181,8 +181,9 @@ def _score(place: Place, words: Sequence[str]) -> dict[str, Any]:
     """Scores one policy as `add` does."""
     source = next((Path(word.partition("=")[2]) for word in words if word.startswith("source=")), None)
     known = sources.read(source) if source else sources.Source(())
-    own = [word for word in place.words if source is None or not word.startswith("env=")]
-    config = load(AddConfig, [*known.words, *words, *own])
+    # A run may have been at another difficulty: the place says what world its panel is of.
+    of_run = [word for word in known.words if not word.startswith(("env=", "env."))]
+    config = load(AddConfig, [*of_run, *words, *place.words])
     if config.policy.path == WARM:
         locate(WARM, config.env, "policy")
     if config.policy.name in env_class(place.env).players:
