@@ -34,6 +34,7 @@ from evals.leaderboard.entries import algorithm_label, trained_name
 from evals.panels import read as read_panel
 
 RUNS = committed.FOLDER / "runs"
+STARTS = committed.FOLDER / "starts"
 STUDIES = REPOSITORY / "evals" / "results" / "studies"
 PLAYERS = ("random", "expert", "oracle")
 # What entries call a policy that `training.warmstart` made.
@@ -135,9 +136,11 @@ def _place(name: str, env: str, words: Sequence[str], model: Mapping[str, Any] |
 
 
 def _models() -> dict[str, Mapping[str, Any]]:
-    """What the kept runs and the studies of each world started from; the first of several stands for it."""
+    """The policies that are kept for a world: what its study or its runs started from, else a start without runs."""
+    made = presets.read("model", WARM)["model"] | {"name": WARM}
+    models = {path.name: made | {"path": str(path.relative_to(REPOSITORY))} for path in sorted(STARTS.glob("*"))}
     kept = [presets.read_yaml(path.parent / from_study.CONFIG) for path in sorted(RUNS.glob("*/summary.json"))]
-    models = {config["env"]["name"]: config["model"] for config in reversed(kept)}
+    models |= {config["env"]["name"]: config["model"] for config in reversed(kept)}
     for study in reversed(_studies()):
         models[presets.read_yaml(study / from_study.CONFIG)["env"]["name"]] = _model_of(study)
     return models
