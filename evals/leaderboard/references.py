@@ -1,6 +1,6 @@
 """`python -m evals.leaderboard.references`: makes the entries that come with Keystone.
 
-On every panel of `configs/panel/` whose data is here, and on the panels that the committed studies drew: the random
+On every panel of `configs/panel/` whose data is here, and on those that the committed studies and runs drew: the random
 player, the expert and the oracle of the world, the policy that its studies and kept runs started from, and the deltas
 of the runs that are kept in `evals/results/leaderboard/runs/`, all scored again; beside them the middle block, the best
 one, LoRA and all parameters from the cells of the studies, whose weights are not kept. A cell of which a kept run has
@@ -104,7 +104,15 @@ def main(config: ReferencesConfig) -> int:
 
 
 def _places(config: ReferencesConfig) -> Iterator[Place]:
-    """The fixed panels, and those that studies drew."""
+    """The fixed panels, and those that studies and kept runs drew, each once."""
+    seen: set[str] = set()
+    for place in _all_places(config):
+        if place.name not in seen:
+            seen.add(place.name)
+            yield place
+
+
+def _all_places(config: ReferencesConfig) -> Iterator[Place]:
     data = dict(word.partition(":")[::2] for word in config.data)
     models = _models()
     for name in presets.names("panel"):
@@ -119,10 +127,14 @@ def _places(config: ReferencesConfig) -> Iterator[Place]:
     for study in _studies():
         content = presets.read_yaml(study / from_study.CONFIG)
         env = content["env"]["name"]
+        words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
         for name in Folder(study).read_json("study.json")["panels"]:
-            if name not in presets.names("panel"):
-                words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
-                yield _place(name, env, words, _model_of(study))
+            yield _place(name, env, words, _model_of(study))
+    for run in (path for env in models for path in _runs(env)):
+        summary = _summary(run)
+        of_env = [word for word in sources.read(run).words if word.startswith(("env=", "env."))]
+        drawn = (*of_env, "panel=", f"tasks={summary['panel']['tasks']}", f"seed={summary['seed']}")
+        yield _place(summary["panel"]["name"], summary["env"], drawn, models[summary["env"]])
 
 
 def _place(name: str, env: str, words: Sequence[str], model: Mapping[str, Any] | None) -> Place:
