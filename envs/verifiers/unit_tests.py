@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envs.errors import InputError
-from envs.sandbox import Execution, Limits, attempt, lease, means, watch
+from envs.sandbox import Execution, Limits, SandboxResult, attempt, lease, means, watch
 from envs.verifiers import Verdict
 
 _CANDIDATE = ("envs.verifiers.exchange", "envs.verifiers.candidate")
@@ -134,7 +134,7 @@ def examine(
                     ours.close()
                     theirs.close()
                     watch([examiner, candidate], allowed.wall_seconds)
-                    return _conclude(examiner, candidate)
+                    return _conclude(examiner, candidate.result(), dismissed=candidate.dismissed)
                 finally:
                     candidate.close()
             finally:
@@ -143,9 +143,9 @@ def examine(
     return attempt(once)
 
 
-def _conclude(examiner: Execution, candidate: Execution) -> Examination:
-    """Reads the reports of the tests' side."""
-    program, ending = candidate.result(), examiner.result()
+def _conclude(examiner: Execution, program: SandboxResult, *, dismissed: bool) -> Examination:
+    """Reads the reports of the tests' side; of a program that was dismissed the ending says nothing."""
+    ending = examiner.result()
     # A side that was killed while it wrote, or wrote too much, leaves half a line.
     lines = examiner.text(examiner.results).splitlines(keepends=True)
     reports = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -159,7 +159,7 @@ def _conclude(examiner: Execution, candidate: Execution) -> Examination:
     stopped = ""
     if len(results) < reports[0]["count"]:
         stopped = f"the tests were stopped: {ending.reason}"
-    elif not (candidate.dismissed or program.status in ("ok", "error") or all(result.passed for result in results)):
+    elif not (dismissed or program.status in ("ok", "error") or all(result.passed for result in results)):
         stopped = f"the program was {program.reason}"
     return Examination(reports[0]["count"], results, stopped)
 

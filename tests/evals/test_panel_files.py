@@ -106,8 +106,10 @@ def test_panels_of_real_data_are_the_pinned_ones(
     real_data: Path, alfworld_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
-    # Levels are named after their file, which has this name where it is published.
-    levels = Path(shutil.copy(real_data / "sokoban" / "unfiltered_test_000.txt", tmp_path / "000.txt"))
+    # Levels are named after their file, and split by its folder: both as they are published.
+    levels = tmp_path / "unfiltered" / "test" / "000.txt"
+    levels.parent.mkdir(parents=True)
+    shutil.copy(real_data / "sokoban" / "unfiltered_test_000.txt", levels)
     for name, data, size in (
         ("alfworld_valid_seen", alfworld_data, 140),
         ("mbpp_test", real_data / "code" / "mbpp.jsonl", 500),
