@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -94,24 +94,15 @@ def test_candidates_that_are_left_out_do_not_run():
     assert sorted(track.trained) == [3, 5, 6]
 
 
-def test_few_gaps_that_happen_to_be_alike_prove_nothing():
-    result = racing.race(
-        Probe(
-            small_model(1),
-            3,
-            list,
-            CPU,
-            1.0,
-            1,
-            0,
-            iterations=30,
-            race=lambda block, n: [[0.5 + 0.01 * (block == 2)] * TASKS] * n,
-        ),
-        range(3),
-        12,
-    )
+def raced(shares: Callable[[int, int], list[list[float]]]) -> int:
+    """The winner among three blocks, of twelve iterations."""
+    result = racing.race(Probe(small_model(1), 3, list, CPU, 1.0, 1, 0, iterations=30, race=shares), range(3), 12)
     assert result is not None
-    assert result.winner == 1
+    return result.winner
+
+
+def test_few_gaps_that_happen_to_be_alike_prove_nothing():
+    assert raced(lambda block, n: [[0.5 + 0.01 * (block == 2)] * TASKS] * n) == 1
 
 
 def test_a_gap_that_grows_is_seen_where_its_mean_is_not_clear():
@@ -129,7 +120,7 @@ def test_a_gap_that_grows_is_seen_where_its_mean_is_not_clear():
 def test_chance_alone_is_seldom_called_clear(count: int, grows: bool):
     """Whether gaps vary alike in all iterations, or more as policies part."""
     spread = 0.2 * (np.sqrt(np.arange(1, count + 1)) if grows else np.ones(count))
-    draws = np.random.default_rng(0).normal(0, spread[:, None], (4000, TASKS, count, 1))[:, :, :, 0].swapaxes(1, 2)
+    draws = np.random.default_rng(0).normal(0, spread[:, None], (4000, count, TASKS))
     clear = np.mean([racing._slope(gaps) > racing._needed(gaps, 1) for gaps in draws])
     assert 0.025 < clear < 0.06
 
@@ -143,23 +134,7 @@ def test_two_iterations_of_many_tasks_can_be_clear():
 
 
 def test_iterations_of_a_single_task_are_enough_to_race():
-    result = racing.race(
-        Probe(
-            small_model(1),
-            3,
-            list,
-            CPU,
-            1.0,
-            1,
-            0,
-            iterations=30,
-            race=lambda block, n: [[block * i] for i in range(n)],
-        ),
-        range(3),
-        12,
-    )
-    assert result is not None
-    assert result.winner == 2
+    assert raced(lambda block, n: [[block * at] for at in range(n)]) == 2
 
 
 def test_few_runners_are_spread_over_the_depth():
