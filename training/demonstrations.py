@@ -9,7 +9,7 @@ teaches a small model the names and numbers that commands are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -89,7 +89,12 @@ class _Demonstration:
 
 
 def demonstrations(
-    worlds: Worlds, player: str, tasks: Sequence[str], seeds: Sequence[int], noise: Noise
+    worlds: Worlds,
+    player: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    noise: Noise,
+    ended: Callable[[], None] = lambda: None,
 ) -> list[list[Step] | Failure]:
     """Plays tasks with a scripted player and noise, each a pure function of player, task, seed and noise.
 
@@ -99,6 +104,7 @@ def demonstrations(
         tasks: the tasks' names.
         seeds: of the player and the noise, one a task.
         noise: how the player is interrupted.
+        ended: called whenever one has ended.
 
     Returns:
         One demonstration a task, in order; a `Failure` where the environment broke it.
@@ -117,6 +123,7 @@ def demonstrations(
                     if isinstance(start, Failure):
                         results[row] = start
                         worlds.release([row])
+                        ended()
                     else:
                         running[row] = _Demonstration(start, seeds[row], noise)
             if not running:
@@ -131,6 +138,7 @@ def demonstrations(
                 if row in results:
                     del running[row]
                     worlds.release([row])
+                    ended()
     finally:
         worlds.release(list(running))
 

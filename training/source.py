@@ -76,7 +76,7 @@ class Source:
         every = not self.config.only_wins or len(set(self.players)) > 1
         return [steps for steps in played if not isinstance(steps, Failure) and (steps[-1].won or every)]
 
-    def _played(self, seed: int, count: int) -> list[Played]:
+    def _played(self, seed: int, count: int, ended: Callable[[], None] = lambda: None) -> list[Played]:
         """Plays demonstrations of the tasks drawn by a seed."""
         config = self.config
         noise = Noise(config.burst_probability, config.burst_turns, config.invalid_share)
@@ -84,16 +84,19 @@ class Source:
         with warnings.catch_warnings():
             # Noise may lead to where a player knows no way on.
             warnings.simplefilter("ignore")
-            return self._by_player(worlds, self.env.sample_tasks(seed, count), seed, noise)
+            return self._by_player(worlds, self.env.sample_tasks(seed, count), seed, noise, ended)
 
-    def _by_player(self, worlds: Worlds, tasks: list[str], seed: int, noise: Noise) -> list[Played]:
+    def _by_player(
+        self, worlds: Worlds, tasks: list[str], seed: int, noise: Noise, ended: Callable[[], None]
+    ) -> list[Played]:
         """Plays tasks, each with the player that a draw of its own chooses."""
         seeds = range(seed, seed + len(tasks))
         chosen = [int(np.random.default_rng([one, 0x91A7]).integers(len(self.players))) for one in seeds]
         results: dict[int, Played] = {}
         for number, player in enumerate(self.players):
             rows = [row for row, choice in enumerate(chosen) if choice == number]
-            played = demonstrations(worlds, player, [tasks[row] for row in rows], [seeds[row] for row in rows], noise)
+            chosen_tasks, chosen_seeds = [tasks[row] for row in rows], [seeds[row] for row in rows]
+            played = demonstrations(worlds, player, chosen_tasks, chosen_seeds, noise, ended)
             results.update(zip(rows, played, strict=True))
         return [results[row] for row in range(len(tasks))]
 
@@ -123,9 +126,7 @@ class Source:
             played = list[Played]()
             with self.screen.bar("demonstrations", count) as bar:
                 for first in range(0, count, CHUNK):
-                    size = min(CHUNK, count - first)
-                    played += self._played(seed + first, size)
-                    bar.advance(size)
+                    played += self._played(seed + first, min(CHUNK, count - first), bar.advance)
             # The last chunk may be small: only all of them together say that there is nothing to learn from.
             self._check_whole(played)
             self._check_won(played)

@@ -88,7 +88,11 @@ def test_demonstrations_that_break_are_left_out(pool: Pool):
     options = {"length": 4, "trouble": "fail", "tasks_of_trouble": "train-1"}
     config = WarmstartConfig(player="oracle")
     worlds = Pooled(pool, TROUBLED, **options)
-    played = demonstrations(worlds, "oracle", ["train-0", "train-1"], [0, 1], Noise(0.0))
+    ended: list[int] = []
+    played = demonstrations(
+        worlds, "oracle", ["train-0", "train-1"], [0, 1], Noise(0.0), lambda: ended.append(len(ended))
+    )
+    assert len(ended) == 2  # what a progress bar counts
     assert [isinstance(steps, Failure) for steps in played] == [False, True]
     whole = Source(config, ("oracle",), worlds(), worlds, Screen(echo=False)).play(3, 30)
     assert 0 < len(whole) < 30

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import gymnasium
@@ -83,6 +84,16 @@ def test_the_task_is_told_and_the_commands_are_bounded(shared: ScienceWorld):
     assert info["anchor"] == text
     assert 0 < len(info["admissible_commands"]) <= 200
     assert "look around" in info["admissible_commands"]
+
+
+def test_without_a_list_of_commands_the_same_game_is_played(shared: ScienceWorld):
+    text, _ = shared.reset(options={"task": SHORT})
+    solution = shared.solution()
+    with closing(ScienceWorld(commands=0)) as silent:
+        assert silent.reset(options={"task": SHORT})[0] == text
+        answers = [silent.step(command) for command in solution]
+    assert all(answer[-1]["admissible_commands"] == [] for answer in answers)
+    assert (answers[-1][2], answers[-1][-1]["won"]) == (True, True)
 
 
 def test_a_wrong_choice_ends_the_task_and_takes_back_what_was_paid(shared: ScienceWorld):

@@ -68,7 +68,7 @@ def test_what_is_not_quite_a_name_is_one_clear_line(name: str, line: str):
         ({"split": "valid"}, "unknown split 'valid'. Allowed: dev, test, train"),
         ({"simplifications": ("openDors",)}, "Did you mean 'openDoors'?"),
         ({"simplifications": "noElectricalAction"}, "needs electrical actions: leave noElectricalAction out"),
-        ({"commands": 3}, "commands should be a whole number of at least 20, got 3"),
+        ({"commands": -1}, "commands should be a whole number of at least 0, got -1"),
         ({"max_turns": 0}, "max_turns should be a whole number of at least 1, got 0"),
         ({"deadline": float("nan")}, "deadline should be a number of at least 1, got nan"),
         ({"reward": "score"}, "unknown reward 'score'"),
