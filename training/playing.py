@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.policies.synced import ModelPolicy
 from agents.policies.transformers import Sampling, TransformersPolicy
 from agents.prompts import Manner
 from agents.rollout import rollout
+from agents.tokenizers import load_tokenizer
 from agents.types import Episode
 from envs.errors import InputError
 from envs.types import TextEnv
@@ -95,7 +96,7 @@ def own_policy(
     """
     if tokenizer is None:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model.name_or_path, trust_remote_code=False)
+            tokenizer = load_tokenizer(model.name_or_path or "", local=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"no tokenizer at {model.name_or_path!r}, where the model came from; give processing_class=."

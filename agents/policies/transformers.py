@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from agents.dialogue import Dialogue
@@ -25,6 +25,7 @@ from agents.models import announce_download, locate_model
 from agents.policies.session import TransformersSession
 from agents.prompts import Manner
 from agents.quantized import keep_layout
+from agents.tokenizers import load_tokenizer
 from agents.types import EpisodeKey, Format
 from envs.errors import InputError, first_line, is_out_of_memory, shortened
 from envs.worlds import Players
@@ -141,7 +142,7 @@ def load(
     # What is wrong with the weights is said below, in one line.
     logging.set_verbosity_error()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local, trust_remote_code=False)
+        tokenizer = load_tokenizer(path, local=local)
         loaded = AutoModelForCausalLM.from_pretrained(
             path,
             local_files_only=local,

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from agents.policies.transformers import load
+from training.architectures import build_model
 from training.vocabulary import END, build_tokenizer
+from training.warmstart import ShapeConfig
 
 TEXTS = [
     "You are in a room. You see a desk 1, a desk 2, and a mug 12.\n\n>",
@@ -63,3 +66,17 @@ def test_it_is_an_ordinary_folder(tokenizer: PreTrainedTokenizerFast, tmp_path: 
     assert again.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
     assert again.eos_token == END
     assert again.model_max_length == 128
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_it_is_read_as_it_is_whatever_the_model(family: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    # Transformers takes Qwen2's own class for every folder of a Qwen2 model, which gives other tokens.
+    shape = ShapeConfig(family=family, blocks=1)  # type: ignore[arg-type]
+    end = len(tokenizer) - 1
+    build_model(shape, len(tokenizer), end, end).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    read = load(str(tmp_path))[1]
+    assert [read.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
+    assert (read.eos_token, read.model_max_length) == (END, 128)
+    read.save_pretrained(tmp_path)
+    assert load(str(tmp_path))[1].encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
