@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from agents.models import quiet
 from agents.starts import locate
 from envs.command import run_command
 from envs.config import load, save
@@ -176,6 +177,7 @@ def _tidy(out: Path, name: str) -> None:
 
 def train_cell(out: Path, cell: Cell) -> dict[str, Any]:
     """Trains one cell of the search in a folder and scores it on the tuning tasks."""
+    quiet()  # before what imports PEFT, which brings bitsandbytes and its messages
     from agents.blocks import find_stack
     from agents.targets import parse
     from training.arms import train

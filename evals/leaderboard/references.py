@@ -43,6 +43,10 @@ MADE_BASE = "warm start"
 SWEEPS = {
     "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
     "panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=PATH budget=0.15",
+    "alfworld-gigpo-llama": "python -m training.sweep env=alfworld data=generated model=tiny-llama layers=all lora= "
+    "seeds=0,1,2 panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=PATH budget=0.15",
+    "alfworld-gigpo-qwen2": "python -m training.sweep env=alfworld data=generated model=tiny-qwen2 layers=all lora= "
+    "seeds=0,1,2 panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=PATH budget=0.15",
     "code-grpo": "python -m training.sweep env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 "
     "train.temperature=0.7 train.learning_rate=2e-4 train.full_learning_rate=5e-5 algorithm=grpo layers=all "
     "seeds=0,1,2 budget=0.15",
@@ -71,6 +75,7 @@ class Place:
         words: arguments that choose world and panel.
         base: the base policy.
         base_name: what its entry is called; empty for the policy's own name.
+        base_only: whether another place of this panel has its players and runs.
     """
 
     name: str
@@ -78,6 +83,7 @@ class Place:
     words: tuple[str, ...]
     base: str
     base_name: str = ""
+    base_only: bool = False
 
 
 def main(config: ReferencesConfig) -> int:
@@ -104,37 +110,43 @@ def main(config: ReferencesConfig) -> int:
 
 
 def _places(config: ReferencesConfig) -> Iterator[Place]:
-    """The fixed panels, and those that studies and kept runs drew, each once."""
-    seen: set[str] = set()
+    """The fixed panels, and those that studies and kept runs drew, each once a base policy."""
+    seen: set[tuple[str, str]] = set()
     for place in _all_places(config):
-        if place.name not in seen:
-            seen.add(place.name)
-            yield place
+        if (place.name, place.base) not in seen:
+            yield replace(place, base_only=any(place.name == name for name, _ in seen))
+            seen.add((place.name, place.base))
 
 
 def _all_places(config: ReferencesConfig) -> Iterator[Place]:
     data = dict(word.partition(":")[::2] for word in config.data)
     models = _models()
     for name in presets.names("panel"):
-        rule = read_panel(name)
-        env = rule.env
-        chosen = [f"env={env}", f"panel={name}", *([f"env.max_turns={rule.turns}"] if rule.turns else [])]
-        if (place := data.get(name, data.get(env))) and "data" not in rule.options:
-            chosen.append(f"env.data={place}")
-        if "split" in rule.options:
-            chosen.append(f"split={rule.options['split']}")
-        yield _place(name, env, chosen, models.get(env))
+        env, words = _fixed(name, data)
+        yield _place(name, env, words, models.get(env))
     for study in _studies():
         content = presets.read_yaml(study / from_study.CONFIG)
         env = content["env"]["name"]
-        words = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
+        drawn: tuple[str, ...] = (f"env={env}", "panel=", f"tasks={content['panel_tasks']}", f"seed={content['seed']}")
         for name in Folder(study).read_json("study.json")["panels"]:
+            words = _fixed(name, data)[1] if name in presets.names("panel") else drawn
             yield _place(name, env, words, _model_of(study))
     for run in (path for env in models for path in _runs(env)):
         summary = _summary(run)
         of_env = [word for word in sources.read(run).words if word.startswith(("env=", "env."))]
         drawn = (*of_env, "panel=", f"tasks={summary['panel']['tasks']}", f"seed={summary['seed']}")
         yield _place(summary["panel"]["name"], summary["env"], drawn, models[summary["env"]])
+
+
+def _fixed(name: str, data: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The world of a fixed panel, and the arguments that choose both."""
+    rule = read_panel(name)
+    words = [f"env={rule.env}", f"panel={name}", *([f"env.max_turns={rule.turns}"] if rule.turns else [])]
+    if (place := data.get(name, data.get(rule.env))) and "data" not in rule.options:
+        words.append(f"env.data={place}")
+    if "split" in rule.options:
+        words.append(f"split={rule.options['split']}")
+    return rule.env, tuple(words)
 
 
 def _place(name: str, env: str, words: Sequence[str], model: Mapping[str, Any] | None) -> Place:
@@ -175,10 +187,11 @@ def _score_all(place: Place, out: Path, again: bool) -> list[str]:
         players = [name for name in PLAYERS if name in env_class(place.env).players]
     except InputError as error:
         return [f"{place.name}: {error}"]
-    jobs: list[tuple[str, Sequence[str]]] = [(name, (f"policy={name}",)) for name in players]
+    jobs: list[tuple[str, Sequence[str]]] = [(name, (f"policy={name}",)) for name in players if not place.base_only]
     base = (f"policy={place.base}", "temperatures=[0]", *([f"name={place.base_name}"] if place.base_name else []))
     jobs.append((f"base {place.base_name or place.base}", base))
-    jobs += [(run.name, (f"source={run}", f"name={_run_name(run)}")) for run in _runs(place.env)]
+    if not place.base_only:
+        jobs += [(run.name, (f"source={run}", f"name={_run_name(run)}")) for run in _runs(place.env)]
     for name, words in jobs:
         path = out / _file(place.name, name)
         if path.is_file() and not again:
@@ -233,9 +246,14 @@ def _summary(run: Path) -> Mapping[str, Any]:
 
 
 def _of_studies() -> Iterator[dict[str, Any]]:
-    """Entries from cells, but for those whose arm and seed a kept run has."""
+    """Entries from cells, but for those whose arm and seed a kept run has.
+
+    Names of those that started from another policy than the world's usual one begin with it.
+    """
+    usual = _models()
     for study in _studies():
         facts = Folder(study).read_json(from_study.FACTS)
+        of = "" if facts["model"] == usual[facts["env"]]["name"] else f"{facts['model']}, "
         kept = {
             (summary["layer"]["target"], summary["seed"], summary["algorithm"])
             for summary in map(_summary, _runs(facts["env"]))
@@ -244,7 +262,7 @@ def _of_studies() -> Iterator[dict[str, Any]]:
         for entry in from_study.entries(study, SWEEPS[study.name]):
             target = "full" if entry["kind"] == "full" else entry["layer"]
             if (target, entry["sampling"]["seeds"][0], entry["algorithm"]) not in kept:
-                yield entry
+                yield entry | {"name": f"{of}{entry['name']}"}
 
 
 def _write(out: Path, entry: Mapping[str, Any], path: Path | None = None) -> None:

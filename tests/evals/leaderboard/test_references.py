@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_entries_stand_on_the_panel_that_the_repository_has():
     panel = rule.find(make(rule.env, **rule.options))
     found = [entry for entry in committed.entries() if entry["panel"]["name"] == rule.name]
     assert {entry["panel"]["sha256"] for entry in found} == {panel.sha256}
+
+
+def test_no_two_policies_of_a_panel_have_one_name():
+    names = Counter((entry["panel"]["name"], entry["name"]) for entry in committed.entries())
+    assert max(names.values()) == 1
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_policy_that_a_study_started_from_stands_beside_it(study: str):
+    base = next(row for row in read_cells(references.STUDIES / study) if row.get("arm") == "base")
+    for name, panel in base["panels"].items():
+        entries = [entry for entry in committed.entries() if entry["panel"]["name"] == name]
+        assert panel["sha256"] in {entry["panel"]["sha256"] for entry in entries}
+        assert base["base_sha256"] in {entry["base_sha256"] for entry in entries if entry["kind"] == "base"}
 
 
 @pytest.mark.parametrize("study", STUDIES)
