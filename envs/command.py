@@ -1,7 +1,7 @@
 """What all commands share: reading arguments, `--help`, one-line errors and exit codes.
 
 Exit codes: 0 done, 1 the command itself found a failure or the system refused it something, 2 bad input, 130 stopped by
-Ctrl-C, 141 nobody reads the output any more (`| head`).
+Ctrl-C or SIGTERM, 141 nobody reads the output any more (`| head`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeVar
 
 from envs.config import load
@@ -146,13 +150,14 @@ def _actions_help(program: str, actions: Mapping[str, Action], description: str)
 def _exit_code(work: Callable[[], int]) -> int:
     """Does a command's work; says in one line what ended it early."""
     try:
-        return work()
+        with _cleaning_up():
+            return work()
     except KeystoneError as error:
         whose = "" if launched_rank() == 0 else f"process {launched_rank()}: "
         print(f"{whose}error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"stopped by {stop or 'Ctrl-C'}.", file=sys.stderr)
         return 130
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _output_is_closed():
@@ -165,6 +170,27 @@ def _exit_code(work: Callable[[], int]) -> int:
         except OSError:
             _give_up_output()
         return 2 if error.errno == errno.ENAMETOOLONG else 1
+
+
+@contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Lets SIGTERM end the work as Ctrl-C does, so that its workers and unfinished files are put away.
+
+    `timeout`, Slurm and Docker stop a program with it, and Python by itself ends there and then.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def launched() -> int:

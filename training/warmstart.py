@@ -102,7 +102,7 @@ def make(config: WarmstartConfig) -> Path:
     """Makes a starting policy, if it is not there.
 
     Args:
-        config: what is made; without `out` it goes into the cache, whole or not at all.
+        config: what is made, whole or not at all; without `out` it goes into the cache.
 
     Returns:
         The model's folder.
@@ -129,16 +129,16 @@ def make(config: WarmstartConfig) -> Path:
         raise InputError(f"cannot write {work}: {error.strerror or error}.") from error
     try:
         _make(config, players, work)
-        if work != out:
-            with suppress(OSError):  # another process may have made it meanwhile
-                work.rename(out)
-            if not is_made(out):
-                raise InputError(
-                    f"cannot write {out}. Set KEYSTONE_CACHE to a folder that can be written, or give out=."
-                )
-    finally:
-        if work != out:
-            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        # The folder was empty or not there, and the same command writes to it again.
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    if work != out:
+        with suppress(OSError):  # another process may have made it meanwhile
+            work.rename(out)
+        shutil.rmtree(work, ignore_errors=True)
+        if not is_made(out):
+            raise InputError(f"cannot write {out}. Set KEYSTONE_CACHE to a folder that can be written, or give out=.")
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import textwrap
 from dataclasses import dataclass
@@ -155,15 +154,12 @@ def serve(config: ServeConfig) -> None:
             raise InputError(
                 f"port={config.port} cannot be used ({error.strerror}). port=0 takes a free one."
             ) from None
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with server:
                 print(f"http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends)", flush=True)
                 server.serve_forever()
         except KeyboardInterrupt:
             print("ended.")
-        finally:
-            signal.signal(signal.SIGTERM, previous)
 
 
 def check(config: CheckConfig) -> int:

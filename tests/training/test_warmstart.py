@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 from envs.config import load
+from envs.errors import StorageError
 from tests import forked
+from tests.calling import command, environment
 from training import prepare, warmstart
 from training.config import RunConfig
 from training.warmstart import WarmstartConfig, players_of
@@ -151,15 +155,37 @@ def test_a_run_makes_the_starting_policy_that_it_wants(tmp_path: Path, monkeypat
     assert capsys.readouterr().out == ""
 
 
-def test_a_stopped_warm_start_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: Any):
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StorageError])
+def test_a_warm_start_that_is_not_finished_leaves_nothing(
+    tmp_path: Path, monkeypatch: Any, given: bool, error: type[BaseException]
+):
     monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+    place = tmp_path / "warmstart"
 
-    def stop(*given: Any) -> None:
-        raise KeyboardInterrupt
+    def stop(config: Any, players: Any, out: Path) -> None:
+        (out / "model.safetensors").write_bytes(b"half")
+        raise error("not finished")
 
     monkeypatch.setattr(warmstart, "_make", stop)
-    with pytest.raises(KeyboardInterrupt):
-        warmstart.make(load(WarmstartConfig, SMALL))
+    config = load(WarmstartConfig, [*SMALL, *([f"out={place / 'mine'}"] if given else [])])
+    for _ in range(2):
+        with pytest.raises(error, match="not finished"):
+            warmstart.make(config)
+        assert list(place.iterdir()) == []
+
+
+def test_sigterm_leaves_nothing_in_the_cache(tmp_path: Path):
+    variables = environment(KEYSTONE_CACHE=str(tmp_path))
+    words = command("training.warmstart", *ARGUMENTS, *SHAPE)
+    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        # Its folder is there by then, and its workers are next.
+        assert "cloned from its expert" in started.stdout.readline()
+        assert len(list((tmp_path / "warmstart").iterdir())) == 1
+        started.send_signal(signal.SIGTERM)
+        _, errors = started.communicate(timeout=120)
+    assert (errors, started.returncode) == ("stopped by SIGTERM.\n", 130)
     assert list((tmp_path / "warmstart").iterdir()) == []
 
 
