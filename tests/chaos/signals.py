@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+from itertools import cycle
 
 from tests.chaos.jobs import Training, trained
 from tests.chaos.rows import REPLAYED, fault
@@ -37,14 +38,14 @@ PHASES = {
 }
 
 
-def ctrl_c(training: Training, phase: str) -> str:
-    """Presses Ctrl-C in a phase and goes on."""
+def asked(training: Training, phase: str, number: signal.Signals) -> str:
+    """Asks a run to stop in a phase, and goes on with it."""
     for attempt in range(_ATTEMPTS):
         folder = training.scratch / f"stopped-{list(PHASES).index(phase)}-{attempt}"
         log = folder / LOG
         job = training.start(folder)
         job.until(lambda log=log: log.is_file() and f"\n{PHASES[phase]}" in log.read_text(), phase)
-        job.send(signal.SIGINT)
+        job.send(number)
         code = job.end()
         if not (folder / SUMMARY).exists():
             break
@@ -55,9 +56,10 @@ def ctrl_c(training: Training, phase: str) -> str:
     return job.line("stopped. Go on with")
 
 
-@fault("Ctrl-C, in every phase", "stopped. Go on with: python -m training.run resume=RUN", REPLAYED)
-def ctrl_c_everywhere(training: Training) -> str:
-    (said,) = {ctrl_c(training, phase) for phase in PHASES}
+@fault("Ctrl-C or SIGTERM, in every phase", "stopped. Go on with: python -m training.run resume=RUN", REPLAYED)
+def stopped_everywhere(training: Training) -> str:
+    numbers = cycle([signal.SIGINT, signal.SIGTERM])
+    (said,) = {asked(training, phase, number) for phase, number in zip(PHASES, numbers, strict=False)}
     return said
 
 

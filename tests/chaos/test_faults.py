@@ -14,12 +14,12 @@ from envs.installation import REPOSITORY
 from tests.chaos.__main__ import ChaosConfig, main
 from tests.chaos.jobs import Training
 from tests.chaos.rows import Fault
-from tests.chaos.signals import PHASES, ctrl_c, killed_at_random
+from tests.chaos.signals import PHASES, asked, killed_at_random
 from tests.chaos.table import FAULTS
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1200)]
 # All phases of Ctrl-C, all moments of a kill, and Java, which takes minutes, are the command's.
-QUICK = sorted(set(FAULTS) - {"ctrl_c_everywhere", "java_killed"})
+QUICK = sorted(set(FAULTS) - {"stopped_everywhere", "java_killed"})
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,9 @@ def test_a_fault(name: str, training: Training):
     assert FAULTS[name].try_out(training)
 
 
-def test_ctrl_c_in_one_phase(training: Training):
-    assert FAULTS["ctrl_c_everywhere"].promises(ctrl_c(training, list(PHASES)[2]))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_asked_for_in_one_phase(training: Training, number: signal.Signals):
+    assert FAULTS["stopped_everywhere"].promises(asked(training, list(PHASES)[2], number))
 
 
 def test_a_kill_at_a_random_moment(training: Training):
