@@ -149,7 +149,7 @@ class _Rollout:
             observation=state.observation,
             reply=reply.text,
             action=parsed.action,
-            valid=parsed.ok and _admissible(parsed.action, state.info),
+            valid=parsed.ok,
             reward=0.0,
             anchor=state.info["anchor"],
             prompt_tokens=reply.prompt_tokens,
@@ -167,8 +167,11 @@ class _Rollout:
             self._fail(row, answer)
             return
         state = self._running[row]
+        turn, listed = state.episode.turns[-1], state.info["admissible_commands"]
         state.observation, reward, terminated, truncated, state.info = answer
-        state.episode.turns[-1].reward = float(reward)
+        turn.reward = float(reward)
+        taken = state.info.get("is_action_valid", not listed or turn.action in listed)
+        turn.valid = turn.valid and taken
         if terminated or truncated:
             self._end(row, _reason(terminated, state.info))
         else:
@@ -212,12 +215,6 @@ class _AllAtOnce:
 
     def drop(self, rows: Sequence[int]) -> None:
         self._session.drop(rows)
-
-
-def _admissible(action: str, info: Info) -> bool:
-    """Whether an action is one of those listed; a world of free text lists none."""
-    commands = info["admissible_commands"]
-    return not commands or action in commands
 
 
 def _reason(terminated: bool, info: Info) -> StopReason:

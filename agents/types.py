@@ -121,7 +121,7 @@ class Turn:
         observation: what the agent saw before it spoke.
         reply: all it said.
         action: the command parsed out of the reply and given to the environment.
-        valid: whether the reply parsed and the command was admissible.
+        valid: whether the reply parsed and the world took the command (`Info.is_action_valid`) or had listed it.
         reward: what the environment paid.
         anchor: the state key in which the agent spoke.
         prompt_tokens: ids appended since the last sampled token.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, TypedDict
+from typing import Any, ClassVar, NotRequired, Protocol, TypedDict
 
 import gymnasium
 
@@ -56,6 +56,8 @@ class Info(TypedDict):
         goal: the task in words.
         task: the name of the task; `reset(options={"task": name})` returns to it.
         task_type: the kind of task, for results a kind.
+        is_action_valid: whether the world took the action just played; true after `reset`. Said by worlds that take
+            more than they list. Where it is not said, valid is what was listed.
     """
 
     admissible_commands: list[str]
@@ -64,6 +66,7 @@ class Info(TypedDict):
     goal: str
     task: str
     task_type: str
+    is_action_valid: NotRequired[bool]
 
 
 class Player(Protocol):

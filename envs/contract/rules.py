@@ -93,13 +93,16 @@ def check_commands(subject: Subject) -> str:
             require(reward <= 0 and not after["won"], "nonsense is not rewarded")
             same = after["admissible_commands"] == start[1]["admissible_commands"]
             require(same, "nonsense leaves the admissible commands as they were")
+            taken = not env.free_text and after.get("is_action_valid", False)
+            require(not taken, "nonsense is not said to be a valid action")
             for empty in ("", "  "):
                 env.step(empty)
             for command in commands:
                 env.reset(options={"task": task})
-                text = env.step(command)[0]
+                text, *_, after = env.step(command)
                 heeded = env.free_text or text != refusal
                 require(heeded, f"admissible command {command!r} is not answered like nonsense: {text!r}")
+                require(after.get("is_action_valid", True), f"admissible command {command!r} is a valid action")
                 tried += 1
     return f"{tried} commands"
 

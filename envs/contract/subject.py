@@ -105,6 +105,8 @@ def check_said(env: TextEnv, text: str, info: Info) -> None:
     require(found.keys() >= kinds.keys(), f"info has the keys {sorted(kinds.keys() - found.keys())}")
     for name, kind in kinds.items():
         require(isinstance(found[name], kind), f"info[{name!r}] is a {kind.__name__}, not {found[name]!r}")
+    valid = found.get("is_action_valid", True)
+    require(isinstance(valid, bool), f"info['is_action_valid'], if it is there, is a bool, not {valid!r}")
     commands = found["admissible_commands"]
     require(commands == sorted(set(commands)), "admissible_commands are sorted and differ from each other")
     require(not (env.free_text and commands), "where actions are free text there are no admissible commands")

@@ -280,6 +280,7 @@ class ScienceWorld(TextEnv):
             "goal": self._goal,
             "task": self._task.name,
             "task_type": self._task.kind,
+            "is_action_valid": self._said != _UNKNOWN,
         }
 
     def _state_key(self, server: Server) -> str:

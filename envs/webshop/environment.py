@@ -117,7 +117,7 @@ class WebShop(TextEnv):
             self.action_space = gymnasium.spaces.Text(1 << 10, min_length=0, charset=written)
         self._goal: Goal | None = None
         self._place = Place()
-        self._task, self._said = "", ""
+        self._task, self._said, self._possible = "", "", True
         self._turns = 0
         self.score: Score | None = None
 
@@ -167,7 +167,7 @@ class WebShop(TextEnv):
         self._playing, goal = self._open(task)
         self._task, self._goal, self._place = task, goal, Place()
         self._turns, self.score = 0, None
-        self._said = self._page(goal)
+        self._said, self._possible = self._page(goal), True
         return self._said, self._info(goal)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:  # type: ignore[override]
@@ -187,7 +187,7 @@ class WebShop(TextEnv):
         if self.score is not None or self._turns >= self.config.max_turns:
             return self._said, 0.0, self.score is not None, self.score is None, self._info(goal)
         self._turns += 1
-        reward = 0.0
+        reward, self._possible = 0.0, True
         if is_purchase(action) and BUY in self._playing.shop.clickables(self._place):
             reward = self._buy(goal)
         else:
@@ -234,6 +234,7 @@ class WebShop(TextEnv):
     def _follow(self, goal: Goal, action: str) -> None:
         place = self._playing.shop.moved(self._place, action)
         if place is None:
+            self._possible = False
             self._said = f"That is not possible here: give search[words] or click[a button]. [SEP] {self._page(goal)}"
         else:
             self._place = place
@@ -271,6 +272,7 @@ class WebShop(TextEnv):
             "goal": goal.instruction,
             "task": self._task,
             "task_type": self._playing.shop.products[goal.asin].category,
+            "is_action_valid": self._possible,
         }
 
 

@@ -171,6 +171,28 @@ def test_an_unparsable_or_inadmissible_reply_is_played_and_marked(text: str, rep
     assert episode.final_observation
 
 
+class Generous(Corridor):
+    """Takes an action that it does not list, and refuses one that it does."""
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        *said, info = super().step(action)
+        return *said, {**info, "is_action_valid": action == "knock"}  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("text", "reply_format", "valid"),
+    [
+        ("knock", Format.PLAIN, True),
+        ("go to door", Format.PLAIN, False),
+        ("<action>knock</action>", Format.CHAT, True),
+        ("knock", Format.CHAT, False),
+    ],
+)
+def test_a_world_may_say_itself_what_was_valid(text: str, reply_format: Format, valid: bool) -> None:
+    (episode,) = rollout(lambda: Generous(2), Talker(text, reply_format), keys("walk:2"))
+    assert [turn.valid for turn in episode.turns] == [valid, valid]
+
+
 def test_losing_is_not_running_out_of_turns() -> None:
     (episode,) = rollout(Corridor, Talker("wait", Format.PLAIN), keys("walk:2"))
     assert (episode.stop, len(episode.turns)) == (StopReason.LOST, 1)

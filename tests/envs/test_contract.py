@@ -170,6 +170,38 @@ class Sums(Corridor):
         return {**super()._info(), "admissible_commands": []}
 
 
+class Flattering(Corridor):
+    """Calls every action valid."""
+
+    def _info(self) -> Info:
+        return {**super()._info(), "is_action_valid": True}
+
+
+class Strict(Corridor):
+    """Calls no action valid."""
+
+    def _info(self) -> Info:
+        return {**super()._info(), "is_action_valid": not self.turns}
+
+
+class Wordy(Corridor):
+    """Says in words whether an action was valid."""
+
+    def _info(self) -> Info:
+        valid: Any = "yes"
+        return {**super()._info(), "is_action_valid": valid}
+
+
+class Generous(Corridor):
+    """Takes an action that it does not list."""
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        known = "go right" if action == "walk" else action
+        valid = known in self._commands()
+        *said, info = super().step(known)
+        return *said, {**info, "is_action_valid": valid}  # type: ignore[return-value]
+
+
 class Guess:
     """Gives a long answer."""
 
@@ -189,6 +221,11 @@ def test_a_world_of_free_text_keeps_every_rule(check: str):
     assert CHECKS[check](Subject(f"{__name__}:Sums"))
 
 
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_world_may_take_more_than_it_lists(check: str):
+    assert CHECKS[check](Subject(f"{__name__}:Generous"))
+
+
 def test_an_environment_need_not_pickle():
     assert "the environment itself does not" in CHECKS["pickling"](Subject(f"{__name__}:Unkept"))
 
@@ -206,6 +243,9 @@ def test_a_good_world_keeps_every_rule(check: str):
         (Careless, "tasks", "starts it, not 'train-0'"),
         (Unsorted, "reset", "admissible_commands are sorted"),
         (Idle, "commands", "'sing' is not answered like nonsense"),
+        (Flattering, "commands", "nonsense is not said to be a valid action"),
+        (Strict, "commands", "admissible command 'go .*' is a valid action"),
+        (Wordy, "reset", "is_action_valid.* is a bool, not 'yes'"),
         (Restless, "episodes", "a finished episode"),
         (Endless, "episodes", "an episode ends within"),
         (Leaky, "splits", "training never plays a task of evaluation"),

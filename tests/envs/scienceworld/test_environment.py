@@ -96,6 +96,16 @@ def test_without_a_list_of_commands_the_same_game_is_played(shared: ScienceWorld
     assert (answers[-1][2], answers[-1][-1]["won"]) == (True, True)
 
 
+def test_what_the_simulator_understands_is_valid_whether_or_not_it_is_listed(shared: ScienceWorld):
+    _, info = shared.reset(options={"task": SHORT})
+    listed = []
+    for command in shared.solution():
+        listed.append(command in info["admissible_commands"])
+        *_, info = shared.step(command)
+        assert info["is_action_valid"]
+    assert not all(listed)
+
+
 def test_a_wrong_choice_ends_the_task_and_takes_back_what_was_paid(shared: ScienceWorld):
     _, info = shared.reset(options={"task": SHORT})
     rewards = []
@@ -113,6 +123,7 @@ def test_odd_input_is_answered(shared: ScienceWorld):
         assert text == "No known action matches that input."
         assert (reward, terminated) == (0.0, False)
         assert after["admissible_commands"] == info["admissible_commands"]
+        assert (info["is_action_valid"], after["is_action_valid"]) == (True, False)
 
 
 def test_the_table_of_tasks_is_the_simulators(shared: ScienceWorld):

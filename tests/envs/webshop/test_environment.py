@@ -41,6 +41,7 @@ def test_a_purchase_page_by_page(tmp_path: Path):
     assert text == f"WebShop [SEP] Instruction: [SEP] {goal} [SEP] Search"
     assert info["admissible_commands"] == ["search[a table of solid wood]"]
     text, _, _, _, info = env.step("search[oak tables]")
+    assert info["is_action_valid"]
     assert text.startswith(
         f"Instruction: [SEP] {goal} [SEP] Back to Search [SEP] Page 1 (Total results: 14) [SEP] Next > [SEP] B1 [SEP]"
         " Oak Table [SEP] $12.5 [SEP] B2"
@@ -74,9 +75,10 @@ def test_a_poor_purchase_is_paid_in_part_and_not_won(tmp_path: Path):
     env.reset(options={"task": "B1/0"})
     for action in ("search[oak]", "click[b1]"):
         env.step(action)
+    assert not env.step("click[nothing]")[4]["is_action_valid"]
     _, reward, terminated, _, info = env.step("click[buy now]")
     assert reward == pytest.approx(2 / 3)
-    assert (terminated, info["won"]) == (True, False)
+    assert (terminated, info["won"], info["is_action_valid"]) == (True, False, True)
 
 
 def test_options_are_forgotten_on_the_way_back(tmp_path: Path):
@@ -96,7 +98,8 @@ def test_what_is_not_possible_shows_the_page_again(tmp_path: Path, action: str):
     told, reward, _, _, after = env.step(action)
     assert told.endswith(f" [SEP] {text}")
     assert told.startswith("That is not possible here")
-    assert (reward, after) == (0.0, info)
+    assert (reward, after) == (0.0, {**info, "is_action_valid": False})
+    assert env.step("search[oak]")[4]["is_action_valid"]
 
 
 def test_other_alphabets_are_in_the_spaces(tmp_path: Path):
