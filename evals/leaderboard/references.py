@@ -102,9 +102,8 @@ def main(config: ReferencesConfig) -> int:
     for place in places:
         if not config.panels or place.name in config.panels:
             skipped += _score_all(place, out, config.again)
-    for entry in _of_studies():
-        if not config.panels or entry["panel"]["name"] in config.panels:
-            _write(out, entry)
+    for line in _write_studies(out, config.panels):
+        print(line)
     print(f"{out}: {len(committed.entries(out))} entries")
     for line in skipped:
         print(f"not made: {line}")
@@ -199,7 +198,7 @@ def _score_all(place: Place, out: Path, again: bool) -> list[str]:
         if path.is_file() and not again:
             continue
         try:
-            _write(out, _score(place, words), path)
+            _write(_score(place, words), path)
         except InputError as error:
             skipped.append(f"{place.name}, {name}: {error}")
         except Exception as error:  # another project's world may fail in any way; the others are played
@@ -267,9 +266,20 @@ def _of_studies() -> Iterator[dict[str, Any]]:
                 yield entry | {"name": f"{of}{entry['name']}"}
 
 
-def _write(out: Path, entry: Mapping[str, Any], path: Path | None = None) -> None:
-    target = path or out / _file(entry["panel"]["name"], entry["name"])
-    Folder(target.parent).write_text(target.name, json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n")
+def _write_studies(out: Path, panels: Sequence[str]) -> Iterator[str]:
+    """Writes the studies' entries; removes, and names, those of a block that was the best of fewer cells."""
+    now = {out / _file(entry["panel"]["name"], entry["name"]): entry for entry in _of_studies()}
+    for path, entry in now.items():
+        if not panels or entry["panel"]["name"] in panels:
+            _write(entry, path)
+    for path in sorted({*out.glob("*.json")} - {*now}):
+        if json.loads(path.read_text(encoding="utf-8"))["command"] in SWEEPS.values():
+            path.unlink()
+            yield f"removed: {path.name}, which its study no longer gives"
+
+
+def _write(entry: Mapping[str, Any], path: Path) -> None:
+    Folder(path.parent).write_text(path.name, json.dumps(entry, separators=(",", ":"), allow_nan=False) + "\n")
 
 
 def _file(panel: str, name: str) -> str:

@@ -75,6 +75,18 @@ def test_entries_of_a_study_are_its_cells(study: str):
         assert {e["sampling"]["seeds"][0] for e in made if (e["layer"], e["panel"]["name"]) == (layer, panel)} == seeds
 
 
+def test_an_entry_that_a_study_no_longer_gives_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    there = {path.name: path.read_bytes() for path in committed.FOLDER.glob("code_test_seed0_*.json")}
+    for name, content in there.items():
+        (tmp_path / name.replace("5_best", "4_best")).write_bytes(content)
+    references.main(load(references.ReferencesConfig, ["panels=[code-test-seed0]", f"out={tmp_path}"]))
+    said = capsys.readouterr().out
+    assert (
+        "removed: code_test_seed0_layer_4_best_of_the_study_grpo_seed_1.json, which its study no longer gives" in said
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == there
+
+
 def test_the_readme_shows_them(capsys: pytest.CaptureFixture[str]):
     assert run_actions(PROGRAM, ACTIONS, description="", argv=["export", "entries=committed"]) == 0
     section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Leaderboard\n")[1].split("\n## ")[0]
