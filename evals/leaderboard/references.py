@@ -42,7 +42,8 @@ MADE_BASE = "warm start"
 # The lines that made the studies' cells, as in the README.
 SWEEPS = {
     "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
-    "panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=PATH budget=0.15",
+    "rates=evals/results/rates/alfworld-gigpo panel=alfworld_generated_unseen panels=alfworld_valid_seen "
+    "panel_data=PATH budget=0.15",
     "alfworld-gigpo-llama": "python -m training.sweep env=alfworld data=generated model=tiny-llama layers=all lora= "
     "seeds=0,1,2 rates=evals/results/rates/alfworld-gigpo-llama panel=alfworld_generated_unseen "
     "panels=alfworld_valid_seen panel_data=PATH budget=0.15",

@@ -165,9 +165,11 @@ def test_a_study_does_not_go_on_at_other_learning_rates(name: str, rate: float, 
     assert said.count("\n") == 1
 
 
+GAMES = "env=alfworld data=generated panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=anywhere"
 STUDIES = {
-    "alfworld-gigpo": "env=alfworld data=generated panel=alfworld_generated_unseen panels=alfworld_valid_seen "
-    "panel_data=anywhere",
+    "alfworld-gigpo": f"{GAMES} rates=evals/results/rates/alfworld-gigpo",
+    "alfworld-gigpo-llama": f"{GAMES} model=tiny-llama lora= rates=evals/results/rates/alfworld-gigpo-llama",
+    "alfworld-gigpo-qwen2": f"{GAMES} model=tiny-qwen2 lora= rates=evals/results/rates/alfworld-gigpo-qwen2",
     "math-grpo": "env=math model=warm algorithm=grpo rates=evals/results/rates/math-grpo",
     "code-grpo": "env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 train.temperature=0.7 "
     "train.learning_rate=2e-4 train.full_learning_rate=5e-5 algorithm=grpo",
