@@ -157,7 +157,7 @@ def _exit_code(work: Callable[[], int]) -> int:
         print(f"{whose}error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt as stop:
-        print(f"stopped by {stop or 'Ctrl-C'}.", file=sys.stderr)
+        print(f"stopped by {str(stop) or 'Ctrl-C'}.", file=sys.stderr)
         return 130
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _output_is_closed():
