@@ -29,7 +29,9 @@ NAMES = [name for name in envs.names() if env_class(name).in_process and not env
 
 def info_of(infos: dict[str, Any], number: int) -> dict[str, Any]:
     """The info of one world, out of those of all."""
-    return {key: infos[key][number] for key in Info.__annotations__ if infos[f"_{key}"][number]}
+    said = [key for key in Info.__annotations__ if key in infos]
+    assert {*Info.__annotations__} - {*said} <= {"is_action_valid"}
+    return {key: infos[key][number] for key in said if infos[f"_{key}"][number]}
 
 
 @pytest.mark.parametrize(("name", "count"), [*((name, 64) for name in NAMES), (CORRIDOR, 5)])
