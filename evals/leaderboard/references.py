@@ -51,8 +51,7 @@ SWEEPS = {
     "seeds=0,1,2 rates=evals/results/rates/alfworld-gigpo-qwen2 panel=alfworld_generated_unseen "
     "panels=alfworld_valid_seen panel_data=PATH budget=0.15",
     "code-grpo": "python -m training.sweep env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 "
-    "train.temperature=0.7 train.learning_rate=2e-4 train.full_learning_rate=5e-5 algorithm=grpo layers=all "
-    "seeds=0,1,2 budget=0.15",
+    "train.temperature=0.7 algorithm=grpo layers=all seeds=0,1,2 rates=evals/results/rates/code-grpo budget=0.15",
     "math-grpo": "python -m training.sweep env=math model=warm algorithm=grpo layers=all seeds=0,1,2 "
     "rates=evals/results/rates/math-grpo budget=0.15",
 }

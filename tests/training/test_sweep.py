@@ -172,7 +172,7 @@ STUDIES = {
     "alfworld-gigpo-qwen2": f"{GAMES} model=tiny-qwen2 lora= rates=evals/results/rates/alfworld-gigpo-qwen2",
     "math-grpo": "env=math model=warm algorithm=grpo rates=evals/results/rates/math-grpo",
     "code-grpo": "env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 train.temperature=0.7 "
-    "train.learning_rate=2e-4 train.full_learning_rate=5e-5 algorithm=grpo",
+    "algorithm=grpo rates=evals/results/rates/code-grpo",
 }
 
 
