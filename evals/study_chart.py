@@ -15,7 +15,7 @@ from evals.charts import nice_ticks
 from evals.studies import BASE, FULL
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 58, 58, 44, 48
+LEFT, RIGHT, TOP, BOTTOM = 58, 58, 58, 48
 _STYLE = """
 text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font-size:12px}
 .grid{stroke:#ddd}.axis{stroke:#888}.base{stroke:#777;fill:#777}.full{stroke:#b5541c;fill:#b5541c}
@@ -68,6 +68,8 @@ def chart(study: Mapping[str, Any], panel: str) -> str:
     plot = _Plot(study["blocks"], min(ends), max(ends))
     title = f"{study['env']}, {study['algorithm']}: success after training one block alone"
     plot.text(LEFT, 20, title, "start", "title")
+    start = "a warm start" if study["model"] == "warm" else study["model"]
+    plot.text(LEFT, 38, f"from {start}; seeds {', '.join(map(str, study['seeds']))}", "start", "small")
     for tick in plot.ticks:
         plot.line(LEFT, plot.y(tick / 100), WIDTH - RIGHT, plot.y(tick / 100), "grid")
         plot.text(LEFT - 8, plot.y(tick / 100) + 4, f"{tick:g} %", "end")
@@ -84,7 +86,7 @@ def chart(study: Mapping[str, Any], panel: str) -> str:
     for name, arm in arms.items():
         if name.startswith("lora:"):
             _point(plot, int(name.split(":")[1].split(",")[0]) + 0.22, arm, panel, "lora")
-            plot.text(WIDTH - RIGHT, 20, f"diamond: LoRA on block {name.split(':')[1]}", "end", "small lora")
+            plot.text(WIDTH - RIGHT, 38, f"diamond: LoRA on block {name.split(':')[1]}", "end", "small lora")
     return _svg(title, _description(arms, panel), plot.parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -20,7 +21,7 @@ from evals.selector_validation import block_regrets, pooled, rank_correlation, v
 from evals.statistics import MINIMUM_GAIN, fieller
 from evals.statistics import contribution as of_one_seed
 from evals.studies import arms_of, build, contribution, difference, read_cells
-from evals.study_chart import chart
+from evals.study_chart import WIDTH, chart
 from evals.study_reading import reading
 
 PANEL = "rooms"
@@ -279,6 +280,21 @@ def test_an_unfinished_study_claims_nothing():
     nothing = build(FACTS, cells({"base": 0.3}, seeds=1)) | {"selectors": {}}
     assert "No block has been trained yet." in reading(nothing)
     ElementTree.fromstring(chart(nothing, PANEL))
+
+
+def test_no_two_words_of_a_plot_lie_on_each_other():
+    facts = {**FACTS, "env": "scienceworld", "model": "tiny-qwen2", "algorithm": "dr_grpo"}
+    content = build(facts, cells(RATES, seeds=5)) | {"selectors": {}}
+    drawn = ElementTree.fromstring(chart(content, PANEL))
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for text in drawn.iter("{http://www.w3.org/2000/svg}text"):
+        wide = len(text.text or "") * (6.5 if "small" in text.attrib["class"] else 7.3)
+        start = float(text.attrib["x"]) - {"start": 0, "middle": 0.5, "end": 1}[text.attrib["text-anchor"]] * wide
+        lines.setdefault(text.attrib["y"], []).append((start, start + wide))
+    assert {"from tiny-qwen2; seeds 0, 1, 2, 3, 4", "diamond: LoRA on block 1"} <= {text.text for text in drawn.iter()}
+    for places in map(sorted, lines.values()):
+        assert all(end < start for (_, end), (start, _) in itertools.pairwise(places))
+        assert places[-1][1] < WIDTH
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"cell": "x"}', '{"cell": "x", "seed": 0, "cost": {}}'])
