@@ -1,8 +1,8 @@
 """`python -m evals.study folder=DIR`: reads a layer-contribution study again, and compares it with others.
 
 Builds `study.json`, the plot `contribution.svg` and the plain-language reading from the cells that `training.sweep`
-wrote. With against=DIR,DIR it also prints how far the studies rank the blocks alike, and what selectors give up against
-the best block over all their cells together.
+wrote. With against=DIR,DIR it also prints how far the studies rank the blocks alike, what selectors give up against the
+best block over all their cells together, and how far `auto` is above a random block and the middle one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from agents.targets import block_success
@@ -20,14 +21,16 @@ from envs.config_schema import key, listed
 from envs.errors import InputError
 from envs.files import understood
 from evals.figures import p_value
-from evals.findings import in_points
+from evals.findings import in_points, range_of_points
 from evals.folder import Folder
-from evals.selector_validation import pooled, rank_correlation, validate
+from evals.selector_validation import leads, pooled, rank_correlation, validate
+from evals.statistics import mean_interval
 from evals.studies import arms_of, build, read_cells
 from evals.study_chart import chart
 from evals.study_reading import reading
 
 FACTS, STUDY, PLOT = "facts.json", "study.json", "contribution.svg"
+AUTO = "auto"  # the selector that is the default
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,30 @@ def agreement(folders: Sequence[Path]) -> list[str]:
 
 
 def selectors_over(folders: Sequence[Path]) -> list[str]:
-    """What selectors give up over the cells of two studies or more, one line; those of which each cell has a pick."""
-    asked = [(Folder(path).read_json(STUDY) or {}).get("selectors", {}) for path in folders]
+    """What selectors give up over the cells of two studies or more, of those of which each cell has a pick.
+
+    The second line is of `auto`, with intervals: t over the cells.
+    """
+    asked = [Folder(path).read_json(STUDY) or {} for path in folders]
     with understood(folders[0] / STUDY, "a study"):
-        judged = [found for found in asked if any(row["picks"] for row in found.values())]
-        if len(judged) < 2:
+        studies = [study for study in asked if any(row["picks"] for row in study.get("selectors", {}).values())]
+        if len(studies) < 2:
             return []
-        cells, regrets = pooled(judged)
+        cells, regrets = pooled([study["selectors"] for study in studies])
+        found = [lead for study in studies for lead in leads(study, AUTO)]
     told = ", ".join(f"{name} {in_points(regret)}" for name, regret in regrets.items())
-    return [f"Points given up against the best block, over {cells} cells of {len(judged)} studies: {told}."]
+    lines = [f"Points given up against the best block, over {cells} cells of {len(studies)} studies: {told}."]
+    if len(found) > 1:
+        over = [f"{in_points(fmean(each))} {_range(each)}" for each in zip(*found, strict=True)]
+        lines.append(
+            f"What auto takes ends {over[0]} points above a random block and {over[1]} above the middle one (95 %, t "
+            f"over {len(found)} cells)."
+        )
+    return lines
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"({range_of_points(mean_interval(values))})"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from evals import study
 from evals.folder import Folder
-from evals.selector_validation import block_regrets, pooled, rank_correlation, validate
+from evals.selector_validation import block_regrets, leads, pooled, rank_correlation, validate
 from evals.statistics import MINIMUM_GAIN, fieller
 from evals.statistics import contribution as of_one_seed
 from evals.studies import arms_of, build, contribution, difference, read_cells
@@ -199,6 +200,23 @@ def test_selectors_are_pooled_over_the_cells_of_several_studies():
     assert regrets == pytest.approx({"auto": 0.01, "random": 0.03, "middle": 0.04})
 
 
+def test_what_a_selector_took_is_compared_with_a_random_block_and_the_middle_one_seed_by_seed():
+    rates = {"0": 0.1, "1": 0.2, "2": 0.5, "3": 0.4}
+    rows = [*cells(rates, seeds=2), *cells({"0": 0.9}, seeds=3)[2:]]
+    content = build(FACTS, rows) | {"selectors": {"auto": {"picks": {"0": [2], "1": [2, 3], "2": [0]}}}}
+    shares = {name: arm["success"][PANEL] for name, arm in content["arms"].items()}
+    expected = [
+        (shares["2"][0] - fmean(shares[name][0] for name in rates), shares["2"][0] - shares["1"][0]),
+        (
+            fmean([shares["2"][1], shares["3"][1]]) - fmean(shares[name][1] for name in rates),
+            fmean([shares["2"][1], shares["3"][1]]) - shares["1"][1],
+        ),
+    ]
+    # Seed 2 has one block alone.
+    assert leads(content, "auto") == [pytest.approx(pair) for pair in expected]
+    assert leads(content, "norm") == []
+
+
 def test_ranks_are_compared_block_by_block():
     assert rank_correlation({0: 1, 1: 2, 2: 3}, {0: 10, 1: 20, 2: 30, 9: 0}) == pytest.approx((1.0, 0.0, 3))
     assert rank_correlation({0: 1, 1: 2}, {0: 1, 1: 2}) is None
@@ -263,7 +281,16 @@ def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.Cap
         (second / "cells" / f"{row['cell']}.json").write_text(json.dumps(row))
     study.write(second)
     assert study.main(study.StudyConfig(str(first), str(second))) == 0
-    assert "over 5 cells of 2 studies: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "over 5 cells of 2 studies: " in said
+    assert "What auto takes" not in said
+    for folder, seeds in ((first, 3), (second, 2)):
+        for seed in range(seeds):
+            row = pick("auto", seed, 2, [0.1, 0.6, 0.9, 0.3])
+            (folder / "cells" / f"{row['cell']}.json").write_text(json.dumps(row))
+        study.write(folder)
+    assert study.main(study.StudyConfig(str(first), str(second))) == 0
+    assert "above the middle one (95 %, t over 5 cells)." in capsys.readouterr().out
     assert read_cells(first)
     drawn = ElementTree.parse(first / "contribution.svg").getroot()
     assert drawn.tag.endswith("svg")
