@@ -133,7 +133,8 @@ def leads(study: Mapping[str, Any], selector: str) -> list[tuple[float, float]]:
     won = {
         int(name): dict(zip(arm["seeds"], arm["success"][panel], strict=True))
         for name, arm in arms.items()
-        if name.isdecimal() and panel in arm["success"]
+        # Where some seeds were not scored on this panel, it is not said which.
+        if name.isdecimal() and len(arm["success"].get(panel, ())) == len(arm["seeds"])
     }
     found = []
     for seed, chosen in study["selectors"].get(selector, {}).get("picks", {}).items():

@@ -215,6 +215,8 @@ def test_what_a_selector_took_is_compared_with_a_random_block_and_the_middle_one
     # Seed 2 has one block alone.
     assert leads(content, "auto") == [pytest.approx(pair) for pair in expected]
     assert leads(content, "norm") == []
+    shares["3"].pop()
+    assert leads(content, "auto") == []
 
 
 def test_ranks_are_compared_block_by_block():
