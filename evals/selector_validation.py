@@ -21,7 +21,7 @@ from agents.targets import middle
 from evals.studies import Arm, blocks_of
 
 SPLITS = 400
-RANDOM, MIDDLE = "random", "middle"
+RANDOM, MIDDLE, AUTO = "random", "middle", "auto"
 
 
 def validate(

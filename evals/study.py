@@ -23,14 +23,13 @@ from envs.files import understood
 from evals.figures import p_value
 from evals.findings import in_points, range_of_points
 from evals.folder import Folder
-from evals.selector_validation import leads, pooled, rank_correlation, validate
+from evals.selector_validation import AUTO, leads, pooled, rank_correlation, validate
 from evals.statistics import mean_interval
 from evals.studies import arms_of, build, read_cells
 from evals.study_chart import chart
 from evals.study_reading import reading
 
 FACTS, STUDY, PLOT = "facts.json", "study.json", "contribution.svg"
-AUTO = "auto"  # the selector that is the default
 
 
 @dataclass(frozen=True)

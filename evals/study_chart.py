@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from envs.errors import shortened
 from evals.charts import nice_ticks
 from evals.studies import BASE, FULL
 
@@ -68,8 +69,9 @@ def chart(study: Mapping[str, Any], panel: str) -> str:
     plot = _Plot(study["blocks"], min(ends), max(ends))
     title = f"{study['env']}, {study['algorithm']}: success after training one block alone"
     plot.text(LEFT, 20, title, "start", "title")
-    start = "a warm start" if study["model"] == "warm" else study["model"]
-    plot.text(LEFT, 38, f"from {start}; seeds {', '.join(map(str, study['seeds']))}", "start", "small")
+    # A model may be a folder or a hub's id: its last part is its name.
+    start = "a warm start" if study["model"] == "warm" else shortened(study["model"].rstrip("/").rpartition("/")[2], 40)
+    plot.text(LEFT, 38, f"from {start}, {len(study['seeds'])} seeds", "start", "small")
     for tick in plot.ticks:
         plot.line(LEFT, plot.y(tick / 100), WIDTH - RIGHT, plot.y(tick / 100), "grid")
         plot.text(LEFT - 8, plot.y(tick / 100) + 4, f"{tick:g} %", "end")

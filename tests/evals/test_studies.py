@@ -312,7 +312,7 @@ def test_an_unfinished_study_claims_nothing():
 
 
 def test_no_two_words_of_a_plot_lie_on_each_other():
-    facts = {**FACTS, "env": "scienceworld", "model": "tiny-qwen2", "algorithm": "dr_grpo"}
+    facts = {**FACTS, "env": "scienceworld", "model": "Qwen/Qwen2.5-1.5B-Instruct", "algorithm": "dr_grpo"}
     content = build(facts, cells(RATES, seeds=5)) | {"selectors": {}}
     drawn = ElementTree.fromstring(chart(content, PANEL))
     lines: dict[str, list[tuple[float, float]]] = {}
@@ -320,7 +320,7 @@ def test_no_two_words_of_a_plot_lie_on_each_other():
         wide = len(text.text or "") * (6.5 if "small" in text.attrib["class"] else 7.3)
         start = float(text.attrib["x"]) - {"start": 0, "middle": 0.5, "end": 1}[text.attrib["text-anchor"]] * wide
         lines.setdefault(text.attrib["y"], []).append((start, start + wide))
-    assert {"from tiny-qwen2; seeds 0, 1, 2, 3, 4", "diamond: LoRA on block 1"} <= {text.text for text in drawn.iter()}
+    assert {"from Qwen2.5-1.5B-Instruct, 5 seeds", "diamond: LoRA on block 1"} <= {text.text for text in drawn.iter()}
     for places in map(sorted, lines.values()):
         assert all(end < start for (_, end), (start, _) in itertools.pairwise(places))
         assert places[-1][1] < WIDTH
