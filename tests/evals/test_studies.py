@@ -219,6 +219,25 @@ def test_what_a_selector_took_is_compared_with_a_random_block_and_the_middle_one
     assert leads(content, "auto") == []
 
 
+def test_seeds_of_one_study_say_nothing_of_other_studies(tmp_path: Path):
+    for name, gain in (("one", 0.0), ("other", 0.4)):
+        shares = {"0": [0.1, 0.2], "1": [0.2, 0.1], "2": [0.2 + gain, 0.1 + gain], "3": [0.1, 0.2]}
+        picks = {"regret": 0.0, "picks": {"0": [2], "1": [2]}}
+        content = {
+            "blocks": 4,
+            "panels": {PANEL: {}},
+            "arms": {block: {"seeds": [0, 1], "success": {PANEL: each}} for block, each in shares.items()},
+            "selectors": {"auto": picks, "random": picks | {"picks": {}}},
+        }
+        (tmp_path / name).mkdir()
+        Folder(tmp_path / name).write_json("study.json", content)
+    _, within, beyond = study.selectors_over([tmp_path / "one", tmp_path / "other"])
+    # Block 2 is above the mean by 0.05, -0.05, 0.35 and 0.25, and above the middle by 0, 0, 0.4 and 0.4.
+    assert "+15.0 (−0.2 to +30.2) points above a random block and +20.0 (+20.0 to +20.0) above the middle" in within
+    assert "4 seeds of these 2 studies" in within
+    assert "it is +15.0 (−175.6 to +205.6) and +20.0 (−234.1 to +274.1)" in beyond
+
+
 def test_ranks_are_compared_block_by_block():
     assert rank_correlation({0: 1, 1: 2, 2: 3}, {0: 10, 1: 20, 2: 30, 9: 0}) == pytest.approx((1.0, 0.0, 3))
     assert rank_correlation({0: 1, 1: 2}, {0: 1, 1: 2}) is None
@@ -292,7 +311,7 @@ def test_the_command_reads_draws_and_compares(tmp_path: Path, capsys: pytest.Cap
             (folder / "cells" / f"{row['cell']}.json").write_text(json.dumps(row))
         study.write(folder)
     assert study.main(study.StudyConfig(str(first), str(second))) == 0
-    assert "above the middle one (95 %, t over 5 cells)." in capsys.readouterr().out
+    assert "above the middle one (95 % over the 5 seeds of these 2 studies)." in capsys.readouterr().out
     assert read_cells(first)
     drawn = ElementTree.parse(first / "contribution.svg").getroot()
     assert drawn.tag.endswith("svg")
