@@ -44,7 +44,9 @@ class SweepConfig(RunConfig):
     panels: str = key("", "further fixed panels to score on, separated by commas, such as alfworld_valid_seen")
     panel_data: str = key("", "the data of those panels, where they are not in env.data")
     rates: str = key(
-        "", "the folder of a search by training.tune, whose best rate of each target is taken; empty takes train.*"
+        "kept",
+        "the folder of a search by training.tune, whose best rate of each target is taken; kept is the one that"
+        " Keystone keeps for this world, policy and training, if there is one; empty takes train.*",
     )
     jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
     idle_seconds: float = key(

@@ -17,7 +17,7 @@ from agents.blocks import find_stack
 from agents.targets import Target, full, parameters, parse
 from envs.errors import InputError
 from evals.report import build
-from training import equal_cost, selection
+from training import equal_cost, rates, selection
 from training.arms import Keep, save_delta, train
 from training.card import CARD, model_card
 from training.floor import update_floor
@@ -57,6 +57,9 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
     targets = {"layer": _target(stages["choice"], num_blocks)}
     if run.config.compare == "full" and not targets["layer"].full:
         targets["full"] = full(num_blocks)
+    for target in targets.values():
+        if note := rates.advice(run.config, target.name, num_blocks):
+            run.screen.print(note)
     # The layer's arm keeps its weights after every iteration; where that is everything it would fill the disk.
     at_equal_cost = len(targets) == 2 and not targets["layer"].everything
     for arm, target in targets.items():

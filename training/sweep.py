@@ -38,8 +38,7 @@ from training.executors import check as check_executor
 from training.executors import run_cells
 from training.folder import CONFIG, RunFolder
 from training.prepare import block_count, layer_of, make_start, model_type
-from training.tune import CELLS as RATE_CELLS
-from training.tune import best_first, by_rate
+from training.rates import KEPT, kept_search, rates_of, told
 
 WORK, START = "work", "start"
 
@@ -49,17 +48,19 @@ def main(config: SweepConfig) -> int:
     check_executor(config.executor)
     out, given = Path(config.out or f"runs/sweep-{config.env.name}"), config
     config = at_start(given, out)
-    make_start(config)
-    cells = cells_of(config)
-    open_folder(given, out)
-    check_rates(cells, out)
-    folder = Folder(out)
     if not config.plan:
-        folder.claim()
-    keep_start(given, out)
-    config = at_start(given, out)
+        make_start(config)
+    cells = cells_of(config)
+    check_folder(given, out)
+    check_rates(cells, out)
+    if not config.plan:
+        open_folder(given, out)
+        Folder(out).claim()
+        keep_start(given, out)
+        config = at_start(given, out)
     waiting = [cell for cell in cells if not (out / CELLS / f"{cell.file}.json").is_file()]
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} of them done: {out}")
+    print(told({cell.name: cell.rate for cell in cells if cell.kind == "arm"}, search_of(config)))
     if waiting:
         seconds = cost_of(config, out, waiting)
         print(
@@ -158,7 +159,7 @@ def cells_of(config: SweepConfig) -> list[Cell]:
         assert lora is not None
         arms.append(lora.name)
     arms += map(str, blocks[1:])
-    rates = rates_of(config, num_blocks)
+    rates = rates_of(config, search_of(config), num_blocks, config.full)
     asked = _selectors(config)
     if config.train.frozen != fitting.PLAIN and (config.full or asked):
         raise InputError(
@@ -178,6 +179,11 @@ def cells_of(config: SweepConfig) -> list[Cell]:
     )
 
 
+def search_of(config: SweepConfig) -> Path | None:
+    """The folder of the search whose learning rates a study takes; None where all blocks have train.learning_rate."""
+    return kept_search(config) if config.rates == KEPT else Path(config.rates) if config.rates else None
+
+
 def _selectors(config: SweepConfig) -> list[str]:
     given = config.selectors.strip()
     names = [name for name in selectors.names() if name != "random"]
@@ -189,34 +195,17 @@ def _selectors(config: SweepConfig) -> list[str]:
     return asked
 
 
-def rates_of(config: SweepConfig, num_blocks: int) -> Any:  # noqa: ANN401 - a function of an arm's name
-    """Returns what gives an arm's learning rate.
-
-    A search may have rates for the first, the middle and the last block, for everything and for LoRA; blocks between
-    take the middle's.
+def check_folder(config: SweepConfig, out: Path) -> None:
+    """Makes sure that a folder is free for a study, or holds this one.
 
     Raises:
-        InputError: the search's folder has none, or none for the middle block or everything.
+        InputError: it holds something else, or a study with other settings.
     """
-    train = config.train
-    if not config.rates:
-        return lambda arm: train.full_learning_rate if arm == FULL else 0.0 if arm == BASE else train.learning_rate
-    with understood(Path(config.rates) / RATE_CELLS, "a search of learning rates"):
-        found = by_rate(RunFolder(Path(config.rates)).rows(RATE_CELLS))
-        best = {target: best_first(successes)[0] for target, successes in found.items()}
-    center = str(middle(num_blocks)[0])
-    best = {{"middle": center, "last": str(num_blocks - 1)}.get(target, target): rate for target, rate in best.items()}
-    missing = [name for name in (center, *([FULL] if config.full else [])) if name not in best]
-    if missing:
-        raise InputError(
-            f"rates={config.rates} holds no search for {missing[0]}. Search with training.tune targets=..."
-        )
-    lora = next((rate for target, rate in best.items() if target.startswith("lora:")), best[center])
-
-    def rate(arm: str) -> float:
-        return 0.0 if arm == BASE else best.get(arm, lora if arm.startswith("lora:") else best[center])
-
-    return rate
+    if not (out / CONFIG).is_file():
+        RunFolder.check(out)
+    # What was written before a key was there has its default now.
+    elif portable(load(SweepConfig, [f"config={out / CONFIG}"])) != portable(config):
+        raise InputError(f"out={out} holds a study with other settings ({out / CONFIG}). Choose another folder.")
 
 
 def open_folder(config: SweepConfig, out: Path) -> None:
@@ -225,15 +214,11 @@ def open_folder(config: SweepConfig, out: Path) -> None:
     Raises:
         InputError: it holds something else, or a study with other settings.
     """
-    kept = portable(config)
+    check_folder(config, out)
     if not (out / CONFIG).is_file():
-        RunFolder.check(out)
         out.mkdir(parents=True, exist_ok=True)
         Folder(out).write_json(study.FACTS, _facts(config))
-        save(kept, out / CONFIG)
-    # What was written before a key was there has its default now.
-    elif portable(load(SweepConfig, [f"config={out / CONFIG}"])) != kept:
-        raise InputError(f"out={out} holds a study with other settings ({out / CONFIG}). Choose another folder.")
+        save(portable(config), out / CONFIG)
     (out / CELLS).mkdir(exist_ok=True)
 
 

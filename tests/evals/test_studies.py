@@ -233,9 +233,11 @@ def test_seeds_of_one_study_say_nothing_of_other_studies(tmp_path: Path):
         Folder(tmp_path / name).write_json("study.json", content)
     _, within, beyond = study.selectors_over([tmp_path / "one", tmp_path / "other"])
     # Block 2 is above the mean by 0.05, -0.05, 0.35 and 0.25, and above the middle by 0, 0, 0.4 and 0.4.
-    assert "+15.0 (−0.2 to +30.2) points above a random block and +20.0 (+20.0 to +20.0) above the middle" in within
+    assert (
+        "+15.0 (\u22120.2 to +30.2) points above a random block and +20.0 (+20.0 to +20.0) above the middle" in within
+    )
     assert "4 seeds of these 2 studies" in within
-    assert "it is +15.0 (−175.6 to +205.6) and +20.0 (−234.1 to +274.1)" in beyond
+    assert "it is +15.0 (\u2212175.6 to +205.6) and +20.0 (\u2212234.1 to +274.1)" in beyond
 
 
 def test_ranks_are_compared_block_by_block():

@@ -26,7 +26,7 @@ from tests.evals import run_folder, test_studies
 from tests.fuzz.reader import Reader, printable, write_json, write_lines
 from tests.fuzz.result_readers import EPISODE, RESULT_READERS, TENSORS
 from tests.fuzz.world_readers import WORLD_READERS
-from training import checkpoint, dry_run, prepare, selection, sweep
+from training import checkpoint, dry_run, prepare, rates, selection, sweep, tune
 from training.config import RunConfig
 from training.folder import CONFIG, STATE, RunFolder
 
@@ -155,12 +155,11 @@ def _read_model(folder: Path) -> None:
 
 def _write_rates(folder: Path) -> None:
     rows = [{"target": target, "rate": 1e-3, "success": 0.5} for target in ("middle", "full", "lora:1")]
-    write_lines(folder / sweep.RATE_CELLS, rows)
+    write_lines(folder / tune.CELLS, rows)
 
 
 def _read_rates(folder: Path) -> None:
-    config = load(sweep.SweepConfig, [f"rates={folder}"])
-    rate = sweep.rates_of(config, 8)
+    rate = rates.rates_of(load(sweep.SweepConfig, []), folder, 8, full=True)
     assert all(math.isfinite(rate(arm)) for arm in ("base", "full", "3"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import training.sweep
 from agents.starts import start_folder
 from envs.command import run_command
 from envs.config import load
@@ -29,7 +30,8 @@ from training.cells import CELLS, Cell, SweepConfig, compute, cost_of, scoring_e
 from training.executors import run_cells
 from training.folder import RunFolder
 from training.prepare import block_count
-from training.sweep import cells_of, main, open_folder, rates_of
+from training.rates import rates_of
+from training.sweep import cells_of, main, open_folder
 
 # Whole studies, in processes of their own: seconds each, but much more where the machine is busy.
 pytestmark = pytest.mark.timeout(1200)
@@ -92,7 +94,7 @@ def test_a_search_gives_each_class_its_rate(tmp_path: Path):
         for place, rate in enumerate(rates)
     ]
     (tmp_path / "cells.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    rate = rates_of(config(f"rates={tmp_path}"), 8)
+    rate = rates_of(config(), tmp_path, 8, full=True)
     assert [rate(arm) for arm in ("base", "0", "2", "3", "7", "full", "lora:3")] == [
         0,
         1e-3,
@@ -105,8 +107,11 @@ def test_a_search_gives_each_class_its_rate(tmp_path: Path):
     # Selectors choose for the rate that blocks are trained with.
     cells = cells_of(config(f"rates={tmp_path}", "seeds=0", "lora=", "selectors=auto,prior"))
     assert {cell.name: cell.rate for cell in cells if cell.kind == "selector"} == {"auto": 1e-3, "prior": 1e-3}
+    (tmp_path / "cells.jsonl").write_text(json.dumps(rows[-1]) + "\n")
     with pytest.raises(InputError, match="holds no search for 3"):
-        rates_of(config(f"rates={tmp_path / 'nowhere'}"), 8)
+        cells_of(config(f"rates={tmp_path}", "lora="))
+    with pytest.raises(InputError, match=r"nowhere: there is no search, which training.tune out="):
+        cells_of(config(f"rates={tmp_path / 'nowhere'}", "lora="))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,20 @@ def test_a_study_may_be_extended_but_not_changed(tmp_path: Path):
     open_folder(config("layers=all", "seeds=0,1", "lora=", "jobs=2", f"out={out}"), out)
     with pytest.raises(InputError, match="a study with other settings"):
         open_folder(config("iterations=3", f"out={out}"), out)
+
+
+def test_a_plan_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "study"
+    few = ["layers=0", "seeds=0", "full=false", "lora=", "selectors=none"]
+    words = [*SMALL, f"model={write_model(tmp_path / 'model', 2)}", *few, f"out={out}", "plan=true"]
+    for iterations in ("iterations=1", "iterations=2"):
+        assert run_command("sweep", SweepConfig, main, description="", argv=[*words, iterations]) == 0
+    assert capsys.readouterr().out.count("2 cells, 0 of them done") == 2
+    # Not even a starting policy is made for it.
+    assert run_command("sweep", SweepConfig, main, description="", argv=[*words, "model=warm"]) == 2
+    assert "has no starting policy yet. Make it: python -m training.warmstart" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
 def row_of(name: str, seed: int, rate: float | None) -> dict[str, Any]:
@@ -167,12 +186,12 @@ def test_a_study_does_not_go_on_at_other_learning_rates(name: str, rate: float, 
 
 GAMES = "env=alfworld data=generated panel=alfworld_generated_unseen panels=alfworld_valid_seen panel_data=anywhere"
 STUDIES = {
-    "alfworld-gigpo": f"{GAMES} rates=evals/results/rates/alfworld-gigpo",
-    "alfworld-gigpo-llama": f"{GAMES} model=tiny-llama lora= rates=evals/results/rates/alfworld-gigpo-llama",
-    "alfworld-gigpo-qwen2": f"{GAMES} model=tiny-qwen2 lora= rates=evals/results/rates/alfworld-gigpo-qwen2",
-    "math-grpo": "env=math model=warm algorithm=grpo rates=evals/results/rates/math-grpo",
+    "alfworld-gigpo": GAMES,
+    "alfworld-gigpo-llama": f"{GAMES} model=tiny-llama lora=",
+    "alfworld-gigpo-qwen2": f"{GAMES} model=tiny-qwen2 lora=",
+    "math-grpo": "env=math model=warm algorithm=grpo",
     "code-grpo": "env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 train.temperature=0.7 "
-    "algorithm=grpo rates=evals/results/rates/code-grpo",
+    "algorithm=grpo",
 }
 
 
@@ -184,16 +203,19 @@ def test_the_studies_that_come_with_keystone_can_be_gone_on_with(name: str, tmp_
     words = [*STUDIES[name].split(), "layers=all", "budget=0.15", "plan=true", f"out={out}"]
     seeds = ",".join(map(str, sorted({seed for _, seed in rows})))
     assert run_command("sweep", SweepConfig, main, description="", argv=[*words, f"seeds={seeds}"]) == 0
-    assert f"cells, {len(rows)} of them done" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"cells, {len(rows)} of them done" in said
+    assert f"found by the search in evals/results/rates/{name})" in said
 
 
 def test_a_study_keeps_the_policy_that_was_made_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """Another machine has no such policy in its cache and would make another one."""
+    monkeypatch.setattr(training.sweep, "_compute", lambda *_: 0)
     monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "study"
-    words = [*SMALL, "model=warm", "model.max_reply_tokens=4", f"out={out}", "seeds=0", "lora=", "plan=true"]
+    words = [*SMALL, "model=warm", "model.max_reply_tokens=4", f"out={out}", "seeds=0", "lora="]
     made = write_model(start_folder(load(SweepConfig, words).env), 2)
     (made / "warmstart.json").write_text(json.dumps({"settings": {"out": str(made), "seed": 0}}))
     assert run_command("sweep", SweepConfig, main, description="", argv=words) == 0
@@ -246,12 +268,13 @@ def test_a_study_can_start_from_a_model_of_the_hub(tmp_path: Path):
     (kept / "refs").mkdir()
     (kept / "refs" / "main").write_text("0" * 40)
     env = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    words = ["model=somebody/small", "seeds=0", "lora=", "plan=true", f"out={tmp_path / 'study'}"]
+    few = ["seeds=0", "layers=0", "full=false", "lora=", "selectors=none"]
+    words = ["model=somebody/small", *few, f"out={tmp_path / 'study'}"]
     # A fresh interpreter, as where the cache lies is read when its library is imported.
     command = [sys.executable, "-m", "training.sweep", *SMALL, *words]
-    planned = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
-    assert planned.returncode == 0, planned.stderr
-    assert "5 cells, 0 of them done" in planned.stdout
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 cells, 0 of them done" in done.stdout
     facts = json.loads((tmp_path / "study" / "facts.json").read_text())
     assert (facts["family"], facts["blocks"]) == ("qwen3", 2)
 
@@ -331,8 +354,7 @@ def test_what_may_race_is_planned_at_its_whole_budget(model: Path, tmp_path: Pat
 
 def test_two_sweeps_do_not_work_in_one_folder(model: Path, tmp_path: Path):
     (tmp_path / "study" / "work").mkdir(parents=True)
-    made = sweep(model, tmp_path / "other", "plan=true", "lora=")
-    assert made.returncode == 0, made.stderr
+    open_folder(load(SweepConfig, [*SMALL, f"model={model}"]), tmp_path / "other")
     shutil.copytree(tmp_path / "other", tmp_path / "study", dirs_exist_ok=True)
     held = Folder(tmp_path / "study")
     held.claim()
