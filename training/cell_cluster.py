@@ -92,7 +92,8 @@ class _Watch:
             named = ", ".join(self._names[index] for index in running)
             raise LostCellError(
                 f"Ray has begun none of the cells {named} within {patience:g} s: each needs a free processor of "
-                "the cluster. Finished cells are kept; the same command goes on."
+                "the cluster, and its share of a GPU where there are some. Finished cells are kept; the same command "
+                "goes on."
             )
         for index, ((node, pid, _), when) in self._last.items():
             if now - when > self._patience:
@@ -152,6 +153,13 @@ def _no_answer(what: str, error: Exception) -> LostCellError:
     )
 
 
+def _gpu_share(jobs: int) -> float:
+    """How much of a GPU a cell asks for: one of its own, or as much as there is for each of so many at a time."""
+    import ray
+
+    return min(1.0, float(ray.cluster_resources().get("GPU", 0.0)) / jobs)
+
+
 def run_on_ray(
     function: Callable[..., Row],
     calls: Sequence[tuple[Any, ...]],
@@ -174,7 +182,7 @@ def run_on_ray(
         address = os.environ.get("RAY_ADDRESS")
         local = {} if address else {"num_cpus": jobs, "include_dashboard": False}
         ray.init(address=address, log_to_driver=False, **local)
-    remote = ray.remote(num_cpus=1, max_retries=TRIES - 1)(_compute)
+    remote = ray.remote(num_cpus=1, num_gpus=_gpu_share(jobs), max_retries=TRIES - 1)(_compute)
     watch = _Watch(names, idle_seconds, say)
     waiting, running = list(range(len(calls))), dict[Any, int]()
     look = min(_LOOK_SECONDS, idle_seconds / 4)

@@ -2,7 +2,7 @@
 
 Every worker is a process of its own, so that it is known which cell it works at. One that dies, or whose processes
 have used no processor time for long (stopped, or blocked for good), is replaced and its cell begun again. The workers
-end with their parent, whatever ended that.
+end with their parent, whatever ended that. Where there are several GPUs the workers are spread over them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import psutil
 
 from envs.errors import KeystoneError
 from envs.killing import signal_name
+from training.cell_devices import keep_to, least_used, visible_devices
 
 Row = dict[str, Any]
 TRIES = 3
@@ -44,11 +45,17 @@ class _Worker:
         tried: how often the cell was begun.
         process: the process.
         pid: its number.
+        device: the GPU that it keeps to; nothing for whatever there is.
     """
 
-    def __init__(self, function: Callable[..., Row], index: int, call: tuple[Any, ...], tried: int = 1) -> None:
+    def __init__(
+        self, function: Callable[..., Row], index: int, call: tuple[Any, ...], device: str, tried: int = 1
+    ) -> None:
         """Starts the process and begins the cell."""
-        self._pool = futures.ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent)
+        self.device = device
+        self._pool = futures.ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(device,)
+        )
         self.begin(function, index, call, tried)
         (self.process,) = self._pool._processes.values()
         assert self.process.pid is not None
@@ -111,10 +118,12 @@ def run_here(
     waiting = list(enumerate(calls))[::-1]
     workers: list[_Worker] = []
     look = min(_LOOK_SECONDS, idle_seconds / 4)
+    devices = visible_devices() if jobs > 1 else []
     try:
         while waiting or workers:
             while waiting and len(workers) < jobs:
-                workers.append(_Worker(function, *waiting.pop()))
+                device = least_used(devices, [worker.device for worker in workers])
+                workers.append(_Worker(function, *waiting.pop(), device))
             done, _ = futures.wait([worker.future for worker in workers], look, futures.FIRST_COMPLETED)
             for worker in list(workers):
                 lost = "" if worker.future in done else _silence(worker, idle_seconds)
@@ -127,7 +136,8 @@ def run_here(
                     worker.close(kill=True)
                     workers.remove(worker)
                     say(_told(names[worker.index], worker, lost))
-                    workers.append(_Worker(function, worker.index, calls[worker.index], worker.tried + 1))
+                    again = worker.index, calls[worker.index], worker.device, worker.tried + 1
+                    workers.append(_Worker(function, *again))
                 elif worker.future in done and waiting and worker.process.is_alive():
                     worker.begin(function, *waiting.pop())
                 elif worker.future in done:
@@ -185,6 +195,11 @@ def _used(pid: int) -> float:
             with contextlib.suppress(psutil.Error):
                 total += sum(each.cpu_times()[:4])
     return total
+
+
+def _begin_worker(device: str) -> None:
+    keep_to(device)
+    end_with_parent()
 
 
 def end_with_parent() -> None:

@@ -48,7 +48,12 @@ class SweepConfig(RunConfig):
         "the folder of a search by training.tune, whose best rate of each target is taken; kept is the one that"
         " Keystone keeps for this world, policy and training, if there is one; empty takes train.*",
     )
-    jobs: int = key(1, "cells computed at a time, each on one thread", unit="processes", minimum=1)
+    jobs: int = key(
+        1,
+        "cells computed at a time, each on one thread; spread over the GPUs, if there are some",
+        unit="processes",
+        minimum=1,
+    )
     idle_seconds: float = key(
         IDLE_SECONDS, "a cell whose processes have done nothing for so long is begun again", unit="seconds", minimum=1.0
     )

@@ -47,7 +47,12 @@ class TuneConfig(RunConfig):
     targets: str = key("middle,full", "the targets to search for, as `layer=` writes them, separated by commas")
     rates: str = key("3e-4,1e-3,3e-3", "the learning rates to try, separated by commas")
     seeds: str = key("0", "the seeds to train each with, separated by commas")
-    jobs: int = key(1, "cells trained at a time, each on one thread", unit="processes", minimum=1)
+    jobs: int = key(
+        1,
+        "cells trained at a time, each on one thread; spread over the GPUs, if there are some",
+        unit="processes",
+        minimum=1,
+    )
     idle_seconds: float = key(
         IDLE_SECONDS, "a cell whose processes have done nothing for so long is begun again", unit="seconds", minimum=1.0
     )

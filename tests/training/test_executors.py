@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from envs.errors import InputError
+from envs.installation import REPOSITORY
+from training.cell_devices import least_used
 from training.cell_workers import TRIES, LostCellError
 from training.executors import run_cells
 
@@ -87,3 +92,42 @@ def test_a_stopped_process_of_ray_is_killed_and_its_cell_begun_again(tmp_path: P
     (line,) = squares(tmp_path, signal.SIGSTOP, "ray", 6.0)
     assert "cell one: its process " in line
     assert "was not heard of for 6 s and is killed" in line
+
+
+def device(_number: int, together: str, count: int) -> dict[str, Any]:
+    """Says which GPU it may use, once all of them run."""
+    (Path(together) / str(os.getpid())).touch()
+    until = time.monotonic() + 120
+    while len(list(Path(together).iterdir())) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    return {"device": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+
+
+def test_workers_are_spread_over_the_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
+    rows = run_cells(device, [(number, str(tmp_path), 3) for number in range(3)], 3)
+    assert sorted(row["device"] for row in rows) == ["5", "5", "GPU-7"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,GPU-7"
+    assert least_used(["5", "GPU-7"], ["5", "5", "GPU-7"]) == "GPU-7"
+    assert least_used([], []) == ""
+
+
+def test_cells_on_ray_have_a_gpu_each_where_there_are_some(tmp_path: Path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'keystone-rl[ray]'")
+    code = (
+        "import ray, sys\n"
+        "from training.executors import run_cells\n"
+        "from tests.training.test_executors import device\n"
+        "ray.init(num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)\n"
+        "rows = run_cells(device, [(number, sys.argv[1], 2) for number in range(2)], 2, 'ray')\n"
+        "print(sorted(row['device'] for row in rows))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["['0', '1']"], done.stderr

@@ -14,8 +14,8 @@ In this order:
 4.  Of the blocks that step 2 could not tell apart the one nearest the middle, "Is One Layer Enough?"'s prior (arXiv
     2607.01232). The choice says so.
 
-The score of a block is its first-order gain; the details have the other signs. `python -m training.planted` tests the
-first step with blocks that were damaged on purpose.
+The score of a block is its first-order gain; the details have the other signs, and how it did in the race. `python -m
+training.planted` tests the first step with blocks that were damaged on purpose.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import replace
 
 from agents.targets import middle
 from training.probing import gain, select_by_gradient
-from training.racing import FEWEST, race, spread
+from training.racing import FEWEST, Race, race, spread
 from training.selectors import BlockScore, Choice, Groups, Probe, adaptation, prior, removal
 
 RACES = True
@@ -51,8 +51,11 @@ def select(probe: Probe) -> Choice:
     if len(gains.tied) < 2 or not runners:
         return gains
     raced = race(once, runners, iterations)
+    if raced is None:
+        return gains
+    gains = replace(gains, blocks=tuple(_with_race(block, raced) for block in gains.blocks))
     # The middle block always runs along; where its gain is clearly smaller it is no answer.
-    if raced is None or raced.winner not in gains.tied:
+    if raced.winner not in gains.tied:
         return gains
     return replace(gains, indices=(raced.winner,), why=f"{gains.why}; {raced.why}")
 
@@ -98,6 +101,14 @@ def _best(choice: Choice) -> int | None:
     """The block of the highest score, clear or not; None without scores."""
     scored = [(block.score, block.index) for block in choice.blocks if block.score is not None]
     return max(scored)[1] if scored else None
+
+
+def _with_race(block: BlockScore, raced: Race) -> BlockScore:
+    """A block's score with how it did in the race, if it ran: what decides where there was one."""
+    if block.index not in raced.successes:
+        return block
+    ran = {"race_success": raced.score(block.index), "race_iterations": float(len(raced.successes[block.index]))}
+    return replace(block, details=block.details | ran)
 
 
 def _with_details(choice: Choice, others: dict[str, Choice]) -> tuple[BlockScore, ...]:

@@ -296,6 +296,9 @@ def test_blocks_that_cannot_be_told_apart_race_if_the_budget_allows(
     assert not raced or trained.keys() == {1, 3}
     assert sum(trained.values()) <= 0.15 * 4 * 30
     assert ("clearly outran" in choice.why) is raced
+    ran = {block.index: block.details["race_success"] for block in choice.blocks if "race_success" in block.details}
+    assert ran.keys() == trained.keys()
+    assert not raced or ran[3] > ran[1]
 
 
 def test_signs_that_the_budget_does_not_pay_for_are_not_asked():
