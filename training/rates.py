@@ -37,7 +37,8 @@ def best_of(search: Path, num_blocks: int) -> dict[str, float]:
     with understood(search / CELLS, "a search of learning rates"):
         best = {name: best_first(found)[0] for name, found in by_rate(RunFolder(search).rows(CELLS)).items()}
     numbers = {"middle": str(middle(num_blocks)[0]), "last": str(num_blocks - 1)}
-    return {numbers.get(target, target): rate for target, rate in best.items()}
+    split = {target: target.rpartition(":") for target in best}
+    return {kind + colon + numbers.get(where, where): best[target] for target, (kind, colon, where) in split.items()}
 
 
 def kept_search(config: RunConfig) -> Path | None:

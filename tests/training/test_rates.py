@@ -54,6 +54,7 @@ def test_a_study_takes_the_kept_rates_unless_told_otherwise():
 
     best = rates.best_of(TINY, 8)
     assert found() == found(f"rates={TINY}")
+    assert rates.best_of(rates.FOLDER / "math-grpo", 8).keys() == {"0", "3", "7", "full", "lora:3"}
     assert [found()[arm] for arm in ("0", "2", "7", "full")] == [best["0"], best["3"], best["7"], best["full"]]
     assert set(found("rates=").values()) == {0.0, 1e-3, 3e-5}
     assert found("train.learning_rate=2e-4")["0"] == 2e-4
