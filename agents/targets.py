@@ -10,7 +10,7 @@ beside them are in neither. Embedding, final norm and head belong to no block: t
 A head that is tied to the embedding is one tensor, under the embedding's name.
 
 "Middle k" of L blocks is floor(L/2 - k/2) to floor(L/2 + k/2) - 1; "best k" and "worst k" rank blocks by a study
-(arXiv 2607.01232).
+(arXiv 2607.01232), which may be of another model with as many blocks.
 """
 
 from __future__ import annotations
@@ -202,23 +202,39 @@ def block_success(study: Mapping[str, Any]) -> dict[int, float]:
     }
 
 
-def _ranked(layer: str, which: str, count: int, study: Path, num_blocks: int) -> tuple[int, ...]:
-    """The blocks with the highest or lowest mean success in a study."""
+def _lacking(study: Mapping[str, Any], num_blocks: int) -> tuple[list[str], list[int]]:
+    """The blocks that a study did not score with every seed that another block has, and those seeds."""
+    panel = next(iter(study["panels"]))
+    found = {
+        name: list(arm["seeds"])
+        for name, arm in study["arms"].items()
+        if name.isdecimal() and len(arm["success"].get(panel, ())) == len(arm["seeds"])
+    }
+    seeds = sorted(set().union(*found.values())) or list(study["seeds"])
+    names = map(str, range(num_blocks))
+    return [name for name in names if found.get(name) != seeds], seeds
+
+
+def _ranked(layer: str, which: str, count: int, path: Path, num_blocks: int) -> tuple[int, ...]:
+    """The blocks with the highest or lowest mean success in a finished study of as many blocks."""
     try:
-        content = read_json(study, "study")
+        study = read_json(path, "study")
     except InputError as error:
         raise InputError(f"layer={layer}: {error}") from None
     try:
-        success = block_success(content)
+        studied, success, (lacking, seeds) = int(study["blocks"]), block_success(study), _lacking(study, num_blocks)
     except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
-        raise InputError(f"layer={layer}: {study} is not a study.json of training.sweep.") from None
-    outside = sorted(index for index in success if index >= num_blocks)
-    if outside:
+        raise InputError(f"layer={layer}: {path} is not a study.json of training.sweep.") from None
+    if studied != num_blocks:
+        raise InputError(f"layer={layer}: {path} studied a model of {studied} blocks, this one has {num_blocks}.")
+    if lacking:
+        blocks, given = shortened(",".join(lacking), 500), shortened(",".join(map(str, seeds)))
         raise InputError(
-            f"layer={layer}: {study} has a block {outside[-1]}, but this model has {num_blocks} blocks: it studied "
-            "another one."
+            f"layer={layer}: {path} is unfinished, and ranks nothing yet: block {blocks} lacks some of the seeds "
+            f"{given}. It goes on with python -m training.sweep config={path.parent}/config.yaml out={path.parent} "
+            f"layers={blocks} seeds={given} full=false, and the data= and rates= that it began with."
         )
-    _count(layer, count, which, max(len(success), 1))
+    _count(layer, count, which, num_blocks)
     sign = -1 if which == "best" else 1
     return tuple(sorted(sorted(success, key=lambda index: (sign * success[index], index))[:count]))
 

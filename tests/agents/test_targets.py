@@ -15,6 +15,7 @@ from envs.errors import InputError
 from tests.agents.models import model
 
 sizes = st.integers(1, 96)
+STUDIES = Path(__file__).parents[2] / "evals" / "results" / "studies"
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,33 +87,72 @@ def test_a_name_is_read_back_as_its_target(kind: str, items: list[tuple[int, str
     assert parse(target.name, 12) == target
 
 
-def study(path: Path, success: dict[str, list[float]]) -> Path:
-    arms = {name: {"learning_rate": 1e-3, "success": {"panel": values}} for name, values in success.items()}
-    path.write_text(json.dumps({"panels": {"panel": {"tasks": 300, "sha256": ""}}, "arms": arms}))
+def study(path: Path, success: dict[str, list[float]], blocks: int = 4) -> Path:
+    arms = {
+        name: {"learning_rate": 1e-3, "seeds": list(range(len(values))), "success": {"panel": values}}
+        for name, values in success.items()
+    }
+    content = {"blocks": blocks, "seeds": [0, 1], "panels": {"panel": {"tasks": 300, "sha256": ""}}, "arms": arms}
+    path.write_text(json.dumps(content))
     return path
 
 
+MEANS = {
+    "base": [0.1],
+    "full": [0.9],
+    "lora:2": [0.8],
+    "0": [0.3, 0.5],
+    "1": [0.6, 0.6],
+    "2": [0.5, 0.5],
+    "3": [0.4, 0.6],
+}
+
+
 def test_best_and_worst_blocks_of_a_study(tmp_path: Path):
-    means = {
-        "base": [0.1],
-        "full": [0.9],
-        "lora:2": [0.8],
-        "0": [0.3, 0.5],
-        "1": [0.6, 0.6],
-        "2": [0.5],
-        "3": [0.5, 0.5],
-    }
-    file = study(tmp_path / "Study.json", means)
+    file = study(tmp_path / "Study.json", MEANS)
     assert parse(f"best:1@{file}", 4) == Target((1,))
     assert parse(f"best:2@{file}", 4) == Target((1, 2))
     assert parse(f"worst:1@{file}", 4) == Target((0,))
     assert parse(f"boost:best:3@{file}", 4) == Target((1, 2, 3), boosted=True)
     with pytest.raises(InputError, match="best:1 to best:4 exist"):
-        parse(f"best:5@{file}", 8)
-    with pytest.raises(InputError, match="has a block 3, but this model has 3 blocks"):
-        parse(f"best:1@{file}", 3)
+        parse(f"best:5@{file}", 4)
     with pytest.raises(InputError, match=r"layer=best:1@.*: cannot read .*nowhere\.json': No such file"):
         parse(f"best:1@{tmp_path / 'nowhere.json'}", 4)
+
+
+@pytest.mark.parametrize("num_blocks", [3, 28])
+def test_a_study_of_a_model_with_other_blocks_is_refused(tmp_path: Path, num_blocks: int):
+    file = study(tmp_path / "study.json", MEANS)
+    with pytest.raises(InputError, match=f"studied a model of 4 blocks, this one has {num_blocks}"):
+        parse(f"best:1@{file}", num_blocks)
+
+
+@pytest.mark.parametrize(
+    ("success", "blocks"),
+    [
+        ({"0": [0.3, 0.5], "3": [0.4, 0.6]}, "1,2"),
+        ({"0": [0.3, 0.5], "1": [0.3], "2": [0.2, 0.3], "3": [0.4, 0.6]}, "1"),
+        ({"base": [0.1, 0.1]}, "0,1,2,3"),
+    ],
+)
+def test_a_study_that_lacks_cells_ranks_no_block_and_tells_what_goes_on_with_it(
+    tmp_path: Path, success: dict[str, list[float]], blocks: str
+):
+    file = study(tmp_path / "study.json", success)
+    with pytest.raises(InputError) as refusal:
+        parse(f"worst:1@{file}", 4)
+    line = str(refusal.value)
+    assert "\n" not in line
+    assert f"is unfinished, and ranks nothing yet: block {blocks} lacks some" in line
+    assert f"out={tmp_path} layers={blocks} seeds=0,1 full=false" in line
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in STUDIES.glob("*/study.json")))
+def test_the_studies_that_come_with_keystone_rank_their_blocks(name: str):
+    target = parse(f"best:1@{STUDIES / name / 'study.json'}", 8)
+    assert target is not None
+    with pytest.raises(InputError, match="studied a model of 8 blocks, this one has 28"):
+        parse(f"best:1@{STUDIES / name / 'study.json'}", 28)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +162,10 @@ def test_best_and_worst_blocks_of_a_study(tmp_path: Path):
         ('{"panels": {"p": {}}, "arms": {"1": {"success": {"p": [NaN]}}}}', "is not valid JSON"),
         ("[]", r"is not a study\.json"),
         ("{}", r"is not a study\.json"),
-        ('{"panels": {}}', r"is not a study\.json"),
-        ('{"panels": {"p": {}}, "arms": {"1": {}}}', r"is not a study\.json"),
+        ('{"blocks": 4, "panels": {}}', r"is not a study\.json"),
+        ('{"blocks": 4, "panels": {"p": {}}, "arms": {"1": {}}}', r"is not a study\.json"),
+        ('{"panels": {"p": {}}, "arms": {}, "seeds": []}', r"is not a study\.json"),
+        ('{"blocks": [4], "panels": {"p": {}}, "arms": {}, "seeds": [0]}', r"is not a study\.json"),
     ],
 )
 def test_what_is_no_study_is_refused(tmp_path: Path, content: str, line: str):

@@ -125,10 +125,9 @@ def _read_study(folder: Path) -> None:
 
 
 def _write_ranking(folder: Path) -> None:
-    arms = {str(number): {"success": {"rooms": [0.1 * number, 0.2]}} for number in range(3)}
-    write_json(
-        folder / "study.json", {"blocks": 3, "panels": {"rooms": {"tasks": 5, "sha256": "f" * 64}}, "arms": arms}
-    )
+    arms = {str(number): {"seeds": [0, 1], "success": {"rooms": [0.1 * number, 0.2]}} for number in range(3)}
+    panels = {"rooms": {"tasks": 5, "sha256": "f" * 64}}
+    write_json(folder / "study.json", {"blocks": 3, "seeds": [0, 1], "panels": panels, "arms": arms})
     shutil.copy(folder / "study.json", folder / "other.json")
 
 
