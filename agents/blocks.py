@@ -1,7 +1,8 @@
 """A language model as a stack of blocks.
 
-The blocks of a decoder-only model are found by structure: the longest `ModuleList` of modules of one class that stands
-in no other such list (as experts stand in a block) is its stack of transformer layers. The parts of a block are found
+The blocks of a decoder-only model are found by structure: the longest `ModuleList` that stands in no other (as experts
+stand in a block) is its stack of transformer layers. Its modules are of one class, or, as in hybrid models that mix
+attention and state-space layers, of several that are each made of others. The parts of a block are found
 by what they do: attention is what makes one position depend on another. No table of architectures is kept. What lies
 outside the stack (embedding, final norm, head) belongs to no block.
 """
@@ -46,8 +47,8 @@ def find_stack(model: nn.Module) -> Stack:
         model: any decoder-only causal language model.
 
     Returns:
-        The longest `ModuleList` whose members share one class and that stands in no other; of equally long ones the
-        one with most parameters.
+        The longest `ModuleList` that stands in no other and whose members share one class or all hold modules; of
+        equally long ones the one with most parameters.
 
     Raises:
         InputError: the model has no such list.
@@ -55,14 +56,15 @@ def find_stack(model: nn.Module) -> Stack:
     candidates = []
     outer: list[str] = []
     for path, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) > 0 and len({type(block) for block in module}) == 1:
-            if any(path.startswith(f"{other}.") for other in outer):
-                continue
-            outer.append(path)
+        if not isinstance(module, nn.ModuleList) or any(path.startswith(f"{other}.") for other in outer):
+            continue
+        # What stands in a list is no stack, whatever that list is: it would be a block's experts.
+        outer.append(path)
+        if len({type(block) for block in module}) == 1 or (module and all(any(block.children()) for block in module)):
             size = sum(parameter.numel() for parameter in module.parameters())
             candidates.append((len(module), size, path, module))
     if not candidates:
-        raise InputError(f"{type(model).__name__} has no stack of equal blocks; a decoder-only transformer is needed.")
+        raise InputError(f"{type(model).__name__} has no stack of blocks; a decoder-only transformer is needed.")
     _, _, path, modules = max(candidates, key=lambda candidate: candidate[:2])
     return Stack(path=path, modules=tuple(modules))
 

@@ -243,7 +243,7 @@ def prefixes(model: nn.Module, target: Target) -> tuple[str, ...]:
     """What the names of the parameters of a target's blocks and parts begin with.
 
     Raises:
-        InputError: the model's blocks have no such part.
+        InputError: the model's blocks have no such part, or one of another kind than the lowest block's.
     """
     from agents.blocks import find_stack, parts_of
 
@@ -251,8 +251,14 @@ def prefixes(model: nn.Module, target: Target) -> tuple[str, ...]:
     names = parts_of(model, stack) if target.parts else {}
     found: list[str] = []
     for index in target.indices:
-        own = [part for block, part in target.parts if block == index]
-        found += [f"{stack.prefix(index)}{child}." for part in own for child in names[part]] or [stack.prefix(index)]
+        own = [(part, child) for block, part in target.parts if block == index for child in names[part]]
+        for part, child in own:
+            if not hasattr(stack.modules[index], child):
+                raise InputError(
+                    f"layer={target.name}: block {index} of {type(model).__name__} has no {child!r}, the lowest one's "
+                    f"{part}; train the whole block."
+                )
+        found += [f"{stack.prefix(index)}{child}." for _, child in own] or [stack.prefix(index)]
     return tuple(found)
 
 

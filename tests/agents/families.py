@@ -12,6 +12,8 @@ from transformers import (
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    JambaConfig,
+    JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -88,3 +90,26 @@ def build(family: str, blocks: int = 11, vocabulary: int = 50, seed: int = 0) ->
             **options,
         )
     ).eval()
+
+
+def hybrid(blocks: int = 4) -> PreTrainedModel:
+    """A random Jamba: state-space and attention layers of two classes take turns, half of them with experts."""
+    torch.manual_seed(0)
+    config = JambaConfig(
+        vocab_size=50,
+        hidden_size=8,
+        intermediate_size=12,
+        num_hidden_layers=blocks,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        expert_layer_period=2,
+        expert_layer_offset=1,
+        num_experts=4,
+        mamba_d_state=4,
+        mamba_d_conv=2,
+        use_mamba_kernels=False,
+        **_NONE,
+    )
+    return JambaForCausalLM(config).eval()
