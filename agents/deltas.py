@@ -2,7 +2,8 @@
 
 A delta holds the new values themselves, not differences, in the model's dtype: applying it gives the trained policy
 bit for bit, and putting the saved originals back gives the base bit for bit. It names its base by a SHA-256 over every
-tensor of the base model and refuses another one.
+parameter of the base model and refuses another one. Buffers are not in it: those of the usual families (rotary
+frequencies, masks) follow from the configuration and are in no weight file.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents import tensor_header
+from agents.delta_card import KEPT_OF_PARTS, card_path, markdown
 from envs.errors import InputError, shortened
-from envs.files import parse_json, writing
+from envs.files import parse_json, replace, writing
 
 if TYPE_CHECKING:
     import torch
@@ -58,17 +60,17 @@ def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def base_fingerprint(model: nn.Module) -> str:
-    """Hash of all weights of a model; tied weights count once, under their first name."""
+    """Hash of all parameters of a model, and no buffers; tied weights count once, under their first name."""
     return fingerprint(dict(model.named_parameters()))
 
 
 def save(
     path: Path, tensors: Mapping[str, torch.Tensor], *, base_sha256: str, target: str, details: dict[str, Any]
 ) -> Card:
-    """Writes a delta, aside first and then renamed, so that no reader ever sees half a file.
+    """Writes a delta, aside first and then renamed, so that no reader ever sees half a file, and its card beside it.
 
     Args:
-        path: the file to write.
+        path: the file to write; for "delta.safetensors" the card is "delta.md".
         tensors: the target's tensors by parameter name, in the model's dtype.
         base_sha256: `base_fingerprint` of the model before training.
         target: the target's name.
@@ -96,6 +98,8 @@ def save(
             with suppress(OSError):
                 aside.unlink()
             raise error if isinstance(error, OSError) else OSError(str(error)) from error
+    with writing(card_path(path)):
+        replace(card_path(path), markdown(path, values, card).encode())
     return card
 
 
@@ -183,14 +187,26 @@ def verify(model: nn.Module, tensors: Mapping[str, torch.Tensor], card: Card) ->
         raise InputError(f"the delta was made for base {card.base_sha256[:12]}, this model is {found[:12]}.")
 
 
-def apply(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def apply(model: nn.Module, tensors: Mapping[str, torch.Tensor], card: Card | None = None) -> dict[str, torch.Tensor]:
     """Writes a delta's tensors into the model.
+
+    Args:
+        model: the base.
+        tensors: the delta's.
+        card: its card; with it the base is verified, which reads all its weights once.
 
     Returns:
         Copies of the weights it replaced; `revert` puts them back bit for bit.
+
+    Raises:
+        InputError: as `check_fit`, and with a card as `verify`; then nothing was written.
     """
     import torch
 
+    if card is None:
+        check_fit(model, tensors)
+    else:
+        verify(model, tensors, card)
     own = dict(model.named_parameters())
     originals = {name: own[name].detach().clone() for name in tensors}
     with torch.no_grad():
@@ -225,8 +241,12 @@ def compose(parts: Sequence[tuple[Mapping[str, torch.Tensor], Card]]) -> tuple[d
         tensors.update(own)
     tensors = {name: tensors[name] for name in sorted(tensors)}
     targets = sorted((card.target for _, card in ordered), key=lambda name: (len(name), name))
-    details = {"parts": [{"target": card.target, "tensors_sha256": card.tensors_sha256} for _, card in ordered]}
-    return tensors, Card(ordered[0][1].base_sha256, fingerprint(tensors), " + ".join(targets), details)
+    parts_told = [
+        {"target": card.target, "tensors_sha256": card.tensors_sha256}
+        | {name: card.details[name] for name in KEPT_OF_PARTS if name in card.details}
+        for _, card in ordered
+    ]
+    return tensors, Card(ordered[0][1].base_sha256, fingerprint(tensors), " + ".join(targets), {"parts": parts_told})
 
 
 class Change(NamedTuple):

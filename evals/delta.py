@@ -2,7 +2,7 @@
 
 make=show      prints its card and checksum; with base= also verifies it and says how far each tensor moved
 make=diff      compares two deltas, delta=A,B, tensor by tensor
-make=compose   writes deltas of different blocks as one, out=FILE
+make=compose   writes deltas of different blocks as one, out=FILE, and its card beside it
 make=merged    writes base and delta as an ordinary model folder, out=DIR
 make=lora      writes the best LoRA adapter of rank= for PEFT, out=DIR, and says what it loses
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agents import deltas
+from agents.delta_card import card_path
 from agents.models import locate_model
 from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs import presets
@@ -72,8 +73,10 @@ def _check(config: DeltaConfig) -> None:
         check_empty(Path(config.out))
     if config.make == "lora" and not is_peft_installed():
         raise InputError(f"make=lora needs PEFT, which is not installed: {INSTALL_PEFT}")
-    if config.make == "compose" and Path(config.out).exists():
-        raise InputError(f"out={config.out} exists; choose another file.")
+    if config.make == "compose":
+        for path in (Path(config.out), card_path(Path(config.out))):
+            if path.exists():
+                raise InputError(f"out={config.out}: {path} exists; choose another file.")
     if config.base:
         base_path(config.base)
 

@@ -97,8 +97,7 @@ def model(
     seat: Callable[[TransformersPolicy], Policy] = lambda alone: alone  # noqa: E731
     if len(parts) == 1:
         ((tensors, card),) = parts
-        deltas.verify(loaded, tensors, card)
-        deltas.apply(loaded, tensors)
+        deltas.apply(loaded, tensors, card)
         facts["delta_sha256"] = card.tensors_sha256
         name, line = f"{name} with delta", f"{line}, with the delta of layer {card.target} from {files[0]}"
     elif parts:

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from agents import deltas
-from agents.targets import Target, parameters
+from agents.targets import Target, full, parameters
 from envs.errors import InputError, StorageError
+from tests.agents.families import build
 from tests.agents.models import model
 from tests.small_disk import files_of_at_most
 
@@ -70,8 +71,27 @@ def test_reverting_does_not_depend_on_the_weights_that_were_saved_living_on():
 
 def test_equal_deltas_are_equal_files(tmp_path: Path):
     for number in range(12):
-        write(tmp_path / str(number))
-    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+        write(tmp_path / str(number) / "delta.safetensors")
+    for name in ("delta.safetensors", "delta.md"):
+        assert len({path.read_bytes() for path in tmp_path.glob(f"*/{name}")}) == 1
+
+
+def test_a_card_lies_beside_the_file_and_says_what_the_file_says(tmp_path: Path):
+    card = write(tmp_path / "delta.safetensors")
+    count = sum(value.numel() for value in parameters(model(), TARGET).values())
+    said = (tmp_path / "delta.md").read_text()
+    for part in (
+        "# Delta of layer 1\n",
+        f"weights sha256 `{card.base_sha256}`",
+        f"`delta.safetensors`, tensors sha256 `{card.tensors_sha256}`",
+        f"{count:,} parameters, float32",
+        "**seed**: 3",
+        "python -m evals.run policy=BASE delta=delta.safetensors",
+    ):
+        assert part in said
+    # Another ending is kept, so that nothing else of that name is written over.
+    write(tmp_path / "delta")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["delta", "delta.md", "delta.safetensors"]
 
 
 def test_the_fingerprint_sees_every_bit_name_dtype_and_shape():
@@ -94,8 +114,15 @@ def test_the_fingerprint_sees_every_bit_name_dtype_and_shape():
 def refused(language_model: PreTrainedModel, path: Path) -> str:
     with pytest.raises(InputError) as refusal:
         deltas.verify(language_model, *deltas.load(path))
-    assert "\n" not in str(refusal.value)
-    return str(refusal.value)
+    line = str(refusal.value)
+    assert "\n" not in line
+    if "made for base" in line or "the delta" in line:
+        # Applying it with its card refuses it too, and writes nothing.
+        before = contents(language_model)
+        with pytest.raises(InputError) as refusal:
+            deltas.apply(language_model, *deltas.load(path))
+        assert (str(refusal.value), contents(language_model)) == (line, before)
+    return line
 
 
 def test_another_base_is_refused(tmp_path: Path):
@@ -123,6 +150,36 @@ def test_another_shape_dtype_or_name_is_refused(tmp_path: Path):
     ):
         deltas.save(path, tensors, base_sha256=base, target="1", details={})
         assert words in refused(model(), path)
+
+
+def test_applying_without_a_card_casts_and_stretches_nothing():
+    base = model()
+    before, (name, value) = contents(base), next(iter(parameters(model(), TARGET).items()))
+    for tensors in ({name: value.to(torch.bfloat16)}, {name: value[:1]}, {name: value + 1, "elsewhere": value}):
+        with pytest.raises(InputError, match="the delta"):
+            deltas.apply(base, tensors)
+        assert contents(base) == before
+
+
+def test_the_delta_of_everything_of_a_model_with_a_tied_head_comes_back(tmp_path: Path):
+    base, changed, target = build("gemma", 3), build("gemma", 3), full(3)
+    assert base.config.tie_word_embeddings
+    before, sha256, path = contents(base), deltas.base_fingerprint(base), tmp_path / "delta.safetensors"
+    own = parameters(changed, target)
+    # One tensor under one name, which changes the embedding and the head.
+    assert {id(value) for value in own.values()} == {id(value) for value in changed.parameters()}
+    assert "lm_head.weight" not in own
+    with torch.no_grad():
+        for value in own.values():
+            value += 0.01
+    deltas.save(path, own, base_sha256=sha256, target=target.name, details={})
+    tensors, card = deltas.load(path)
+    originals = deltas.apply(base, tensors, card)
+    assert contents(base) == contents(changed)
+    assert contents(base)["lm_head.weight"] != before["lm_head.weight"]
+    assert base.get_output_embeddings().weight is base.get_input_embeddings().weight
+    deltas.revert(base, originals)
+    assert contents(base) == before
 
 
 @pytest.mark.parametrize("kept", [0, 5, 60, 400, -1])
@@ -161,7 +218,7 @@ def test_a_delta_that_the_disk_refuses_is_one_line_and_the_one_before_stays(tmp_
     before = path.read_bytes()
     with files_of_at_most(4000), pytest.raises(StorageError, match=rf"^cannot write {path}: .*File too large[^\n]*$"):
         write(path)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["delta.md", path.name]
     assert path.read_bytes() == before
     with pytest.raises(StorageError, match=r"^cannot write .*below/delta\.safetensors: Not a directory\.$"):
         write(path / "below" / "delta.safetensors")

@@ -48,6 +48,12 @@ def test_show_diff_and_compose(model: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(DeltaConfig(order, "compose", out=str(tmp_path / f"both-{number}.safetensors"))) == 0
     assert (tmp_path / "both-0.safetensors").read_bytes() == (tmp_path / "both-1.safetensors").read_bytes()
     assert "layers 0 + 2" in capsys.readouterr().out
+    told, cards = (tmp_path / "both-0.md").read_text(), [deltas.read_card(path) for path in (one, two)]
+    assert told.startswith("# Delta of layer 0 + 2\n")
+    assert f"weights sha256 `{cards[0].base_sha256}`" in told
+    for card in cards:
+        assert f"- layer {card.target}: tensors_sha256 {card.tensors_sha256}, env alfworld\n" in told
+    assert "No scores come with this file." in told
 
 
 def test_merged_folder_and_adapter(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -72,7 +78,8 @@ def test_merged_folder_and_adapter(model: Path, tmp_path: Path, capsys: pytest.C
         ({"delta": "nowhere"}, "no such file"),
         ({"delta": "agents"}, "delta=agents is a folder; a delta is one file"),
         ({"make": "merged", "base": "tiny", "out": "agents"}, "out=agents exists and is not an empty folder"),
-        ({"make": "compose", "out": "README.md"}, "out=README.md exists"),
+        ({"make": "compose", "out": "README.md"}, "out=README.md: README.md exists"),
+        ({"make": "compose", "out": "README.safetensors"}, "out=README.safetensors: README.md exists"),
         ({"base": "tinny"}, "tinny"),
     ],
 )
@@ -111,6 +118,23 @@ def test_each_alone_all_together_and_in_sequence(model: Path, tmp_path: Path, ca
     said = capsys.readouterr().out
     assert "Together minus the sum of the gains alone:" in said
     assert "minus base" in said
+
+
+def test_a_delta_trained_on_the_merged_folder_is_scored_in_sequence(model: Path, tmp_path: Path):
+    from agents.policies.transformers import load as load_model
+    from envs.config import load, save
+    from training.config import RunConfig
+    from training.prepare import block_count
+
+    first, merged, kept = write(tmp_path / "a.safetensors", 0), tmp_path / "merged", tmp_path / "config.yaml"
+    words = ["env=tests.training.guessing:Guess", f"model={model}", "model.max_reply_tokens=4", "layer=0"]
+    save(load(RunConfig, words), kept)
+    assert main(DeltaConfig(str(first), "merged", str(model), out=str(merged))) == 0
+    run = load(RunConfig, [f"config={kept}", f"model.path={merged}", "layer=1", f"out={tmp_path / 'b'}"])
+    assert (block_count(run.model.path), run.model.max_reply_tokens, run.layer) == (3, 4, "1")
+    second = write(tmp_path / "b" / "delta.safetensors", 1, onto=load_model(run.model.path)[0])
+    name = f"0 ({tmp_path.name})"
+    assert fill(DeltaBank(small_model(3)), [first, second]) == [BASE, name, f"{name}, then 1"]
 
 
 def test_a_delta_of_a_stranger_is_refused(model: Path, tmp_path: Path):

@@ -45,3 +45,12 @@ def test_its_links_lead_somewhere(name: str):
     places = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
     for target in re.findall(r"\]\(([^)]+)\)", GUIDES[name]):
         assert target[1:] in places if target.startswith("#") else (REPOSITORY / target).exists(), target
+
+
+def test_its_lines_that_apply_and_revert_a_delta_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (lines,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "deltas.revert" in code]
+    monkeypatch.chdir(REPOSITORY)
+    exec(lines, {})  # its last line is an assertion
+    assert capsys.readouterr().out.startswith("You are in the middle of a room.")
