@@ -3,23 +3,26 @@
 Adapters live in the model only while it is trained. What leaves are the merged weights W + scale * B A under the
 plain model's own parameter names, so that deltas, snapshots and reverts need not know of them.
 
-Paper: Hu et al., "LoRA", arXiv 2106.09685. Left out: adapters on anything but `nn.Linear` (the transposed layers of
-GPT-2 are refused, fused experts stay as they are), dropout, and biases.
+Paper: Hu et al., "LoRA", arXiv 2106.09685. Left out: adapters on anything but linear layers, `nn.Linear` and the
+transposed ones of GPT-2 (fused experts stay as they are), dropout, and biases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from agents.targets import Target, check_installed, prefixes
 from envs.errors import InputError
 
 NAME = "target"
 """What PEFT calls the adapter."""
+LINEAR = (nn.Linear, Conv1D)
+"""Layers that an adapter goes on; GPT-2's `Conv1D` holds its weight as (in, out), the transpose of `nn.Linear`'s."""
 
 
 def attach(model: nn.Module, target: Target, rank: int, alpha: int, seed: int) -> dict[str, nn.Parameter]:
@@ -42,17 +45,29 @@ def attach(model: nn.Module, target: Target, rank: int, alpha: int, seed: int) -
     from peft import LoraConfig, inject_adapter_in_model
 
     chosen = prefixes(model, target)
-    names = [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name.startswith(chosen)
-    ]
-    if not names:
+    layers = {
+        name: module for name, module in model.named_modules() if isinstance(module, LINEAR) and name.startswith(chosen)
+    }
+    if not layers:
         raise InputError(f"layer={target.name}: {type(model).__name__} has no linear layers there for LoRA to adapt.")
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, lora_dropout=0.0, bias="none")
+        settings = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            target_modules=list(layers),
+            lora_dropout=0.0,
+            bias="none",
+            fan_in_fan_out=are_transposed(layers.values()),
+        )
         inject_adapter_in_model(settings, model, adapter_name=NAME)
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
+
+
+def are_transposed(layers: Iterable[nn.Module]) -> bool:
+    """Whether PEFT is to be told that layers hold their weights as (in, out); it sees to mixed ones by itself."""
+    return all(isinstance(layer, Conv1D) for layer in layers)
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Any]]:

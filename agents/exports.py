@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
 from agents import deltas
+from agents.adapters import LINEAR, are_transposed
 from agents.targets import INSTALL_PEFT, is_peft_installed
 from envs.errors import InputError
 from envs.files import check_empty, writing
@@ -90,12 +90,21 @@ def save_lora(
     own = dict(model.named_parameters())
     changes = {name: (value.to(own[name].device) - own[name].detach()).float() for name, value in tensors.items()}
     changes = {name: change for name, change in changes.items() if bool(change.any())}
-    linear = {f"{name}.weight": name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LINEAR)}
+    linear = {f"{name}.weight": name for name in layers}
     held = {name: linear[name] for name in changes if name in linear}
+    # From here on all are (out, in), as B A is.
+    changes |= {name: changes[name].T for name, module in held.items() if are_transposed([layers[module]])}
     if not held:
         raise InputError("the delta changes no linear layer, so there is nothing that an adapter could hold.")
     factors = {module: _factors(changes[name], rank) for name, module in held.items()}
-    settings = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(held.values()), bias="none")
+    settings = LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        target_modules=list(held.values()),
+        bias="none",
+        fan_in_fan_out=are_transposed(layers[module] for module in held.values()),
+    )
     grad = {name: value.requires_grad for name, value in own.items()}
     adapted = get_peft_model(model, settings)
     try:

@@ -90,11 +90,32 @@ def test_the_stated_error_is_the_true_one_and_falls_with_the_rank(tmp_path: Path
     assert errors[-1] >= lost.left_out_share**0.5
 
 
+def test_the_transposed_layers_of_gpt2_are_held_too(tmp_path: Path):
+    pytest.importorskip("peft", reason="PEFT is not installed: pip install 'keystone-rl[lora]'")
+    from peft import PeftModel
+
+    base = build("gpt2", 3)
+    before, own, tensors = deltas.base_fingerprint(base), dict(base.named_parameters()), moved(base, 1)
+    whole = sum(float((value - own[name]).detach().square().sum()) for name, value in tensors.items())
+    for rank in (1, 4, 16):
+        lost = save_lora(base, tensors, rank, tmp_path / str(rank), "base")
+        merged = PeftModel.from_pretrained(build("gpt2", 3), str(tmp_path / str(rank))).merge_and_unload()
+        gap = sum(
+            float((merged.get_parameter(name) - value).detach().square().sum()) for name, value in tensors.items()
+        )
+        assert lost.relative == pytest.approx((gap / whole) ** 0.5, rel=1e-3)
+        assert set(lost.left_out) == {name for name in tensors if "ln_" in name or name.endswith("bias")}
+    # The blocks are 8 wide, so that rank 16 holds all that layers can.
+    assert lost.relative == pytest.approx(lost.left_out_share**0.5, rel=1e-3)
+    assert deltas.base_fingerprint(base) == before
+
+
 def test_what_no_adapter_can_hold_is_refused(tmp_path: Path):
     pytest.importorskip("peft", reason="PEFT is not installed: pip install 'keystone-rl[lora]'")
     base = build("gpt2", 3)
+    norms = {name: value for name, value in moved(base, 1).items() if "ln_" in name}
     with pytest.raises(InputError, match="changes no linear layer"):
-        save_lora(base, moved(base, 1), 2, tmp_path / "adapter", "base")
+        save_lora(base, norms, 2, tmp_path / "adapter", "base")
     with pytest.raises(InputError, match="rank=0 must be 1 or more"):
         save_lora(model(), moved(model(), 1), 0, tmp_path / "adapter", "base")
     assert not (tmp_path / "adapter").exists()
