@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from agents.targets import Target, parse, select
 from envs.errors import InputError
 from envs.installation import REPOSITORY
 from tests.agents.models import byte_tokenizer
-from tests.training.guessing import Guess, small_model
-from training import selectors
+from tests.training.guessing import Guess, small_model, write_model
+from tests.training.test_selection import opened
+from training import selection, selectors
 from training.advantages import gigpo
 from training.batches import by_episode
 from training.collect import Estimator, collect
@@ -69,6 +71,44 @@ def test_a_new_file_is_a_selector_without_any_other_change(tmp_path: Path, monke
 def test_an_unknown_selector_is_refused():
     with pytest.raises(InputError, match="Did you mean 'random'"):
         selectors.find("randon")
+
+
+class Forbidden:
+    """A panel, and what makes its environments, that nobody may look at."""
+
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise AssertionError(f"the panel's {name} was looked at")
+
+    def __call__(self) -> NoReturn:
+        raise AssertionError("the panel's environment was made")
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("the panel was gone through")
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("contract") / "model", BLOCKS)
+
+
+@pytest.mark.parametrize("name", selectors.names())
+def test_no_selector_sees_the_panel_or_spends_more_than_its_budget(
+    name: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def race(*_: Any) -> NoReturn:
+        raise AssertionError(f"{name} races without RACES = True")
+
+    if not selectors.races(name):
+        monkeypatch.setattr(selection._Selection, "_race", race)
+    with opened(model_folder, tmp_path, "budget=0.3") as run:
+        assert not set(run.probe.tasks) & set(run.panel.tasks)
+        run.panel = run.panel_env = Forbidden()  # type: ignore[assignment]
+        with pytest.raises(AssertionError, match="the panel's tasks was looked at"):
+            _ = run.panel.tasks
+        cost = selection.choose(run, name)["cost"]
+    assert cost["share"] >= 0
+    if selectors.races(name):
+        assert cost["share"] <= 0.3 + 1e-9
 
 
 @pytest.mark.parametrize("name", selectors.names())
