@@ -75,12 +75,16 @@ def rank(entries: Sequence[Entry]) -> list[Ranked]:
 
 def clear_differences(entries: Sequence[Entry]) -> NDArray[np.bool_]:
     """Which pairs of a table's entries differ clearly, (K, K), symmetric."""
-    count = len(entries)
-    first, second = np.triu_indices(count, 1)
-    p_pairs = np.array(holm(p_values(entries)[first, second].tolist()))
-    clear = np.zeros((count, count), dtype=bool)
-    clear[first, second] = clear[second, first] = p_pairs < SIGNIFICANCE
-    return clear
+    return corrected_p_values(entries) < SIGNIFICANCE
+
+
+def corrected_p_values(entries: Sequence[Entry]) -> NDArray[np.float64]:
+    """The p of every pair of a table's entries after Holm's correction over all pairs, (K, K), symmetric."""
+    first, second = np.triu_indices(len(entries), 1)
+    corrected_KK = np.ones((len(entries), len(entries)))
+    p_pairs = holm(p_values(entries)[first, second].tolist())
+    corrected_KK[first, second] = corrected_KK[second, first] = p_pairs
+    return corrected_KK
 
 
 def p_values(entries: Sequence[Entry]) -> NDArray[np.float64]:

@@ -1,4 +1,8 @@
-"""Two entries of one panel against each other, task by task, in a sentence that claims no more than its interval."""
+"""Two entries of one table against each other, task by task, in a sentence that claims no more than its ranking.
+
+The pair's own p is shown beside the one that the ranking goes by, which is corrected for all pairs of the table: only
+the corrected one says whether two entries are told apart.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +14,38 @@ import numpy as np
 
 from evals import figures, findings
 from evals.comparison import Difference, difference, sign_flip
+from evals.leaderboard.ranking import corrected_p_values
 from evals.statistics import mean_interval
 
 
 def comparisons(entries: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, str]:
-    """Compares every pair of one panel's entries.
+    """Compares every pair of one table's entries.
 
     Args:
-        entries: the entries with their numbers.
+        entries: all entries of the table with their numbers.
 
     Returns:
-        A sentence a pair, by both numbers, the lower first: "3,7". Pairs without the same tasks are left out.
+        A sentence a pair, by both numbers, the lower first: "3,7". Pairs without outcomes are left out.
     """
+    ordered = sorted(entries, key=lambda pair: pair[0])
+    corrected_KK = corrected_p_values([entry for _, entry in ordered])
+    pairs = list(combinations(range(len(ordered)), 2))
     return {
-        f"{min(a, b)},{max(a, b)}": sentence
-        for (a, first), (b, second) in combinations(sorted(entries, key=lambda pair: pair[0]), 2)
-        if (sentence := compare(first, second))
+        f"{ordered[a][0]},{ordered[b][0]}": sentence
+        for a, b in pairs
+        if (sentence := compare(ordered[a][1], ordered[b][1], float(corrected_KK[a, b]), len(pairs)))
     }
 
 
-def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """Says how far a is above b on their tasks; empty if they have none in common."""
+def compare(a: Mapping[str, Any], b: Mapping[str, Any], corrected: float | None = None, pairs: int = 1) -> str:
+    """Says how far a is above b on their tasks; empty if they have none in common.
+
+    Args:
+        a: the one entry.
+        b: the other.
+        corrected: their p after the correction for all pairs of the table; None where they are its only pair.
+        pairs: how many pairs the table has.
+    """
     wins_a, wins_b = a.get("outcomes") or [], b.get("outcomes") or []
     if not wins_a or len(wins_a) != len(wins_b):
         return ""
@@ -45,9 +60,19 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
         shares = gaps / (plays_a * plays_b)
         found = Difference(float(shares.mean()), mean_interval(shares), sign_flip(gaps))
         test = "Student's over tasks, exact sign-flip p"
-    verdict = "told apart" if findings.is_resolved({"interval": found.interval, "p": found.p}) else "not told apart"
     measured = f"{_range(found.interval)}, {test} {_p(found.p)}"
+    if pairs > 1 and corrected is not None:
+        measured += f"; corrected for the {pairs:,} pairs of this table p {_p(corrected)}"
+    verdict = _verdict(found.interval, found.p if corrected is None else corrected)
     return f"{findings.in_points(found.value)} points on {len(wins_a)} tasks ({measured}): {verdict}."
+
+
+def _verdict(interval: Sequence[float], p: float) -> str:
+    """What the ranking says of the pair, and whether its interval agrees."""
+    if p >= findings.SIGNIFICANCE:
+        return "not told apart"
+    agrees = findings.is_resolved({"interval": interval, "p": p})
+    return "told apart" if agrees else "told apart by the test, while the interval holds zero"
 
 
 def plays(entry: Mapping[str, Any]) -> int:

@@ -13,9 +13,10 @@ import evals.site
 from envs.errors import InputError
 from evals.comparison import compare as compared
 from evals.findings import is_resolved
-from evals.leaderboard.ranking import p_values
+from evals.leaderboard import committed
+from evals.leaderboard.ranking import clear_differences, p_values, tables
 from evals.site import bench, board
-from evals.site.comparing import compare
+from evals.site.comparing import compare, comparisons
 from tests.evals import board_entries
 from tests.evals.leaderboard import made
 
@@ -137,6 +138,36 @@ def test_the_site_the_comparison_and_the_ranking_say_the_same_of_several_plays()
     assert compare(a, b) == (
         "+33.3 points on 4 tasks (95 % interval \N{MINUS SIGN}42.6 to +73.8, exact sign-flip p = 0.12): not told apart."
     )
+
+
+def test_the_comparison_says_what_the_ranking_says_of_every_pair():
+    for table in tables(committed.without([])):
+        if table[0]["panel"]["name"] not in ("math-test-seed0", "textworld_cooking"):
+            continue
+        clear, said = clear_differences(table), comparisons(list(enumerate(table)))
+        pairs = [tuple(map(int, pair.split(","))) for pair in said]
+        assert len(pairs) == len(table) * (len(table) - 1) // 2
+        assert {pair: said[f"{pair[0]},{pair[1]}"].endswith("): told apart.") for pair in pairs} == {
+            pair: bool(clear[pair]) for pair in pairs
+        }
+        # Of some of them the pair's own p would have said otherwise.
+        assert any((p_values(table)[pair] < 0.05) != clear[pair] for pair in pairs)
+
+
+def test_the_corrected_p_stands_beside_the_pairs_own():
+    wins = [[1] * count + [0] * (200 - count) for count in (107, 100, 104, 105, 106)]
+    said = comparisons([(7 * number, made.entry(f"entry {number}", won)) for number, won in enumerate(wins)])
+    assert said["0,7"].endswith(
+        "exact McNemar p = 0.016; corrected for the 10 pairs of this table p = 0.16): not told apart."
+    )
+    (alone,) = comparisons([(0, made.entry("a", wins[0])), (1, made.entry("b", wins[1]))]).values()
+    assert alone.endswith("exact McNemar p = 0.016): told apart.")
+
+
+def test_where_the_interval_does_not_agree_with_the_test_it_says_so():
+    said = compare(outcomes([1, 1, 1, 1, 1, 20], 20), outcomes([0] * 6, 2))
+    assert "interval \N{MINUS SIGN}19.9 to +61.5, Student's over tasks, exact sign-flip p = 0.031)" in said
+    assert said.endswith(": told apart by the test, while the interval holds zero.")
 
 
 def test_entries_of_a_committee_and_of_unknown_costs(entries: list[dict[str, Any]], tmp_path: Path):
