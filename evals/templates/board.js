@@ -6,6 +6,7 @@ const TASK_ROWS = 100;
 const board = {
   data: null,
   chosen: [],
+  link: null,
 
   async start() {
     this.data = await unpack("board-data");
@@ -19,8 +20,9 @@ const board = {
     for (const box of document.querySelectorAll("input.choose")) {
       box.hidden = false;
       box.checked = false;
-      box.addEventListener("change", () => this.choose(Number(box.value), box.checked));
+      box.addEventListener("change", () => this.choose(box));
     }
+    this.link = make("a", { id: "compare-here", class: "unseen" });
     byId("compare-go").addEventListener("click", () => (location.hash = `compare=${this.chosen}`));
     byId("compare-clear").addEventListener("click", () => this.clear());
   },
@@ -71,8 +73,9 @@ const board = {
       : `None of ${all} entries fits. Loosen the filters.`;
   },
 
-  choose(number, checked) {
-    this.chosen = checked ? [...this.chosen, number] : this.chosen.filter((other) => other !== number);
+  choose(box) {
+    const number = Number(box.value);
+    this.chosen = box.checked ? [...this.chosen, number] : this.chosen.filter((other) => other !== number);
     const names = this.chosen.map((other) => this.data.entries[other].name);
     const panels = new Set(this.chosen.map((other) => this.data.entries[other].panel));
     const ready = names.length === 2 && panels.size === 1;
@@ -87,12 +90,19 @@ const board = {
             ? "choose two of one panel"
             : "";
     byId("compare-hint").textContent = visible(names.join(" and ") + (missing ? `: ${missing}` : ""));
-    announce(byId("compare-hint").textContent);
+    announce(byId("compare-hint").textContent + (ready ? ". Compare comes next." : ""));
+    // The bar stands behind all tables: from the keyboard this link is next, as a skip link, seen while it has the focus.
+    if (ready) {
+      fill(this.link, "Compare ", make("span", { class: "unseen" }, names.join(" and ")));
+      this.link.href = `#compare=${this.chosen}`;
+      box.after(this.link);
+    } else this.link.remove();
   },
 
   clear() {
     for (const box of document.querySelectorAll("input.choose")) box.checked = false;
     this.chosen = [];
+    this.link.remove();
     byId("compare-bar").hidden = true;
     byId("board-title").focus();
   },

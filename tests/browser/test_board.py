@@ -178,6 +178,43 @@ def test_everything_can_be_done_from_the_keyboard(board: Page):
     assert board.text("#compare-hint").startswith("planner: ")
 
 
+def test_two_policies_are_compared_from_the_keyboard(board: Page):
+    def onward(to: str) -> None:
+        for _ in range(40):
+            board.press(TAB)
+            if board.run("return document.activeElement.getAttribute('aria-label')") == to:
+                return
+        raise AssertionError(f"{to!r} is not reached")
+
+    onward("Compare exploring")
+    board.press(SPACE)
+    assert board.all("#compare-here") == []
+    onward("Compare everything")
+    board.press(SPACE)
+    assert board.text("#announcer") == "exploring and everything. Compare comes next."
+    assert board.text("#compare-hint") == "exploring and everything"
+    # The next stop is the comparison, and can be seen there.
+    board.press(TAB)
+    assert board.focused() == "Compare exploring and everything"
+    shown = board.run("const r = document.activeElement.getBoundingClientRect(); return [r.width, r.height]")
+    assert min(shown) > 15
+    board.press(ENTER)
+    board.until(lambda: board.view() == "compare")
+    assert board.focused() == "exploring and everything"
+    assert "told apart" in board.text("#verdict")
+    board.driver.back()
+    board.until(lambda: board.view() == "board")
+    # A third box takes the link away, and unticking it brings the link to that box.
+    boxes = board.all(FIRST + "input.choose")
+    boxes[4].send_keys(SPACE)
+    assert board.all("#compare-here") == []
+    boxes[4].send_keys(SPACE)
+    board.press(TAB)
+    assert board.focused() == "Compare exploring and everything"
+    board.click("#compare-clear")
+    assert board.all("#compare-here") == []
+
+
 def test_without_the_script_all_tables_are_there(index: Path):
     text = index.read_text(encoding="utf-8")
     before = text[: text.index("<script")]
