@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 ABSENT = "\N{EN DASH}"
+
+
+class Table(NamedTuple):
+    """A table of text.
+
+    Attributes:
+        columns: headings, that of the row names included.
+        rows: the row's name and its cells.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def range_of_percent(interval: Sequence[float], between: str = " to ") -> str:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from evals import charts, figures, findings
+from evals.figures import Table
 from evals.site.pages import picture
 from evals.statistics import wilson
-from evals.study_chart import chart
+from evals.study_chart import chart, numbers
 from evals.viewer import ARMS
 
 if TYPE_CHECKING:
     from evals.report import Run
 
 PAIRS = {"layer_vs_base": "layer minus base", "full_vs_base": "full minus base", "layer_vs_full": "layer minus full"}
-
-
-class Table(NamedTuple):
-    """A table of text.
-
-    Attributes:
-        columns: headings, that of the row names included.
-        rows: the row's name and its cells.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def view(run: Run) -> dict[str, Any]:
@@ -62,10 +51,18 @@ def view(run: Run) -> dict[str, Any]:
         "costs": _cost_table(summary.get("cost", {})),
         "cost_facts": _cost_facts(summary.get("cost", {})),
         "config": run.config,
-        "study": picture(chart(run.study, next(iter(run.study["panels"])))) if run.study.get("panels") else None,
+        "study": _study(run.study),
         "has_episodes": run.has_episodes,
         "command": f"python -m training.run config={folder}/config.yaml out={folder}-again",
     }
+
+
+def _study(study: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The plot of a study on its first panel, and its numbers."""
+    if not study.get("panels"):
+        return None
+    panel = next(iter(study["panels"]))
+    return {"picture": picture(chart(study, panel)), "numbers": numbers(study, panel)}
 
 
 def _interval_chart(arms: Mapping[str, Any]) -> str:

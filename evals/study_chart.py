@@ -12,7 +12,9 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from envs.errors import shortened
+from evals import figures, findings
 from evals.charts import nice_ticks
+from evals.figures import Table
 from evals.studies import BASE, FULL
 
 WIDTH, HEIGHT = 640, 340
@@ -63,7 +65,7 @@ def chart(study: Mapping[str, Any], panel: str) -> str:
     Returns:
         A standalone SVG.
     """
-    arms = {name: arm for name, arm in study["arms"].items() if arm["success"].get(panel)}
+    arms = _arms(study, panel)
     blocks = [name for name in arms if name.isdecimal()]
     ends = [end for arm in arms.values() for end in arm["interval"][panel]] or [0.0, 1.0]
     plot = _Plot(study["blocks"], min(ends), max(ends))
@@ -90,6 +92,46 @@ def chart(study: Mapping[str, Any], panel: str) -> str:
             _point(plot, int(name.split(":")[1].split(",")[0]) + 0.22, arm, panel, "lora")
             plot.text(WIDTH - RIGHT, 38, f"diamond: LoRA on block {name.split(':')[1]}", "end", "small lora")
     return _svg(title, _description(arms, panel), plot.parts)
+
+
+def numbers(study: Mapping[str, Any], panel: str) -> Table:
+    """What the plot of a study shows, for those who do not see it: a row for each policy.
+
+    Args:
+        study: the content of `study.json`.
+        panel: the panel's name.
+
+    Returns:
+        Success, its interval, and the contribution with its interval where it is defined.
+    """
+    shares = study["contribution"].get(panel, {})
+    rows = [
+        [
+            _name(name),
+            findings.percent(_mean(arm, panel)),
+            figures.range_of_percent(arm["interval"][panel]),
+            _share(shares.get(name) or {}),
+        ]
+        for name, arm in _arms(study, panel).items()
+    ]
+    return Table(["trained", "success", "95 % interval, %", "contribution (95 % interval)"], rows)
+
+
+def _arms(study: Mapping[str, Any], panel: str) -> dict[str, Mapping[str, Any]]:
+    """The policies that played the panel."""
+    return {name: arm for name, arm in study["arms"].items() if arm["success"].get(panel)}
+
+
+def _name(arm: str) -> str:
+    named = {BASE: "nothing (base)", FULL: "everything (full)"}
+    return named.get(arm) or (f"block {arm}" if arm.isdecimal() else f"LoRA on block {arm.partition(':')[2]}")
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    if found.get("value") is None:
+        return figures.ABSENT
+    low, high = found["interval"]
+    return f"{found['value']:.2f} ({'not bounded' if None in (low, high) else f'{low:.2f} to {high:.2f}'})"
 
 
 def _mean(arm: Mapping[str, Any], panel: str) -> float:

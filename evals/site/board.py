@@ -18,7 +18,7 @@ from evals.site import entries as view
 from evals.site.comparing import comparisons, plays
 from evals.site.packing import Source, pack, packed, read_rows
 from evals.site.pages import picture, write_page
-from evals.study_chart import chart
+from evals.study_chart import chart, numbers
 
 STUDIES = Path(__file__).parents[1] / "results" / "studies"
 STYLES = ("page.css", "board.css", "episodes.css")
@@ -162,12 +162,12 @@ def _tasks(panel: _Panel, orders: Mapping[int, Mapping[str, None]]) -> list[str]
     return next((list(orders[number]) for number in panel.entries if len(orders[number]) == panel.tasks), None)
 
 
-def _studies() -> list[dict[str, str]]:
-    """The plots of the studies that the repository keeps."""
+def _studies() -> list[dict[str, Any]]:
+    """The plots of the studies that the repository keeps, and their numbers."""
     plots = []
     for path in sorted(STUDIES.glob("*/study.json")):
         study = json.loads(path.read_text(encoding="utf-8"))
         for panel in study["panels"]:
             title = f"{study['env']}, {study['algorithm']}, {study['model']}, panel {panel}"
-            plots.append({"title": title, "picture": picture(chart(study, panel))})
+            plots.append({"title": title, "picture": picture(chart(study, panel)), "numbers": numbers(study, panel)})
     return plots

@@ -186,6 +186,10 @@ def test_the_plot_of_the_study(tmp_path: Path, named: bool) -> None:
     (address,) = [value for name, value in page.attributes if name == "src"]
     drawn = base64.b64decode(address.removeprefix("data:image/svg+xml;base64,")).decode()
     assert "success after training one block alone" in drawn
+    # What the picture shows can be read without it.
+    assert page.text.count("What each block contributes") == 2
+    for shown in ("block 0", "everything (full)", "LoRA on block 3"):
+        assert shown in page.text
     path.write_text("[]")
     with pytest.raises(InputError, match=r"study\.json of the run must hold a JSON object"):
         build(folder)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import evals.site
@@ -66,6 +67,24 @@ def test_the_ranking_is_a_plain_table(entries: list[dict[str, Any]], tmp_path: P
     assert ranking[2][7:] == ["11.0 %", "0.38", "0.56", "308.0 KiB"]
     assert ranking[3][3].startswith("0.0 %")
     assert [link for link in page.links if not link.startswith(("#", "data:image/svg+xml"))] == []
+
+
+def test_what_the_plots_of_the_studies_show_can_be_read(entries: list[dict[str, Any]], tmp_path: Path):
+    path = evals.site.build(entries, {}, tmp_path)
+    page = Tables(path)
+    drawn = [json.loads(file.read_text()) for file in sorted(board.STUDIES.glob("*/study.json"))]
+    plots = [(study, panel) for study in drawn for panel in study["panels"]]
+    assert path.read_text(encoding="utf-8").count('alt="Plot of the numbers below: ') == len(plots)
+    shown = [table for table in page.tables if table[0][-1].startswith("contribution (95 % interval)")]
+    for (study, panel), table in zip(plots, shown, strict=True):
+        names = ["nothing (base)", *(f"block {block}" for block in range(study["blocks"])), "everything (full)"]
+        assert [row[0] for row in table[1:]] == [*names, *(["LoRA on block 3"] if "lora:3" in study["arms"] else [])]
+        arm, share = study["arms"]["0"], study["contribution"][panel]["0"]
+        low, high = (f"{100 * end:.1f}" for end in arm["interval"][panel])
+        assert table[2][1:3] == [f"{100 * np.mean(arm['success'][panel]):.1f} %", f"{low} to {high}"]
+        # Where full training's gain is not clear there is no contribution, and none is shown.
+        defined = share["value"] is not None
+        assert table[2][3].startswith(f"{share['value']:.2f} (" if defined else "\N{EN DASH}")
 
 
 def test_it_is_the_same_every_time(entries: list[dict[str, Any]], tmp_path: Path):
