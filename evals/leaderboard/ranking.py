@@ -8,17 +8,17 @@ found. Where each task was played once by both, this is the exact McNemar test (
 Holm's correction (Holm 1979, Scandinavian Journal of Statistics 6:65) is taken over all pairs of the table. A
 difference is clear if its corrected p is below 0.05.
 
-Entries are sorted by success. Going down, an entry takes the place of the one above it, unless one of those who hold
-that place is clearly better than it; then it opens a new place, whose number is its row. So no two entries of one place
-differ clearly. "Not clearly different" is not transitive: an entry may differ clearly from none of the place above but
-its best, and stand in the next place all the same. Sharing a place means that the panel cannot tell entries apart,
-never that they are equal. The spread between training seeds is not in it.
+Entries are sorted by success, and each has the range of places that the clear differences leave it: with K entries, the
+best is one more than the number of those clearly better, the worst is K less the number of those clearly worse. That is
+how confidence sets for ranks are made of corrected comparisons of all pairs (Mogstad and others, in arXiv 2401.15205).
+A range is as long as the list of those that the entry is not told apart from. As "not told apart" is not transitive,
+neighbours have ranges that overlap, not one place that they share. Being tied means that the panel cannot tell entries
+apart, never that they are equal. The spread between training seeds is not in it.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -35,14 +35,24 @@ class Ranked(NamedTuple):
     """An entry and where it stands.
 
     Attributes:
-        place: from 1; the same for ties.
+        place: the best place that the panel leaves it, from 1.
+        last: the worst one.
         entry: the entry.
-        tied: whether others share the place.
     """
 
     place: int
+    last: int
     entry: Entry
-    tied: bool
+
+    @property
+    def tied(self) -> bool:
+        """Whether the panel does not tell it apart from others."""
+        return self.place < self.last
+
+    @property
+    def places(self) -> str:
+        """The range in words: "3", "3 to 8"."""
+        return f"{self.place} to {self.last}" if self.tied else str(self.place)
 
 
 def table_key(entry: Entry) -> str:
@@ -61,13 +71,13 @@ def tables(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def rank(entries: Sequence[Entry]) -> list[Ranked]:
-    """Gives places within each table.
+    """Gives each entry its range of places within its table.
 
     Args:
         entries: of any tables.
 
     Returns:
-        All of them, table by table, each table from its first place down. Of equals in success those with fewer
+        All of them, table by table, each table by success. Of equals in success those with fewer
         trained parameters come first, then by name.
     """
     return [ranked for table in tables(entries) for ranked in _rank_table(table)]
@@ -109,13 +119,10 @@ def p_values(entries: Sequence[Entry]) -> NDArray[np.float64]:
 def _rank_table(entries: Sequence[Entry]) -> list[Ranked]:
     ordered = sorted(entries, key=_order)
     clear = clear_differences(ordered)
-    places: list[int] = []
-    for row in range(len(ordered)):
-        holders = [above for above in range(row) if places[above] == places[row - 1]]
-        opens = row == 0 or any(clear[above, row] for above in holders)
-        places.append(row + 1 if opens else places[row - 1])
-    shared = Counter(places)
-    return [Ranked(place, entry, shared[place] > 1) for place, entry in zip(places, ordered, strict=True)]
+    count = len(ordered)
+    better = [int(clear[:row, row].sum()) for row in range(count)]
+    worse = [int(clear[row, row + 1 :].sum()) for row in range(count)]
+    return [Ranked(1 + above, count - below, entry) for above, below, entry in zip(better, worse, ordered, strict=True)]
 
 
 def _order(entry: Entry) -> tuple[Any, ...]:

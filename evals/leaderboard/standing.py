@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.leaderboard.entries import Entry, key_of
-from evals.leaderboard.ranking import clear_differences, rank, table_key
+from evals.leaderboard.ranking import rank, table_key
 
 
 def standing(entry: Entry, entries: Sequence[Entry]) -> list[str]:
-    """Says the place of an entry among those of its table.
+    """Says the places of an entry among those of its table.
 
     Args:
         entry: one of the entries.
@@ -23,12 +23,7 @@ def standing(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     row = next(number for number, each in enumerate(ranked) if key_of(each.entry) == key)
     if len(ranked) == 1:
         return [f"place 1 of 1 on {panel}: nobody else has played these tasks under these conditions"]
-    place = ranked[row].place
-    holders = [each for number, each in enumerate(ranked) if each.place == place and number != row]
-    others = f", shared with {len(holders)} other{'s' if len(holders) > 1 else ''}" if holders else ""
-    lines = [f"place {place} of {len(ranked)} on {panel}{others}"]
-    clear = clear_differences([each.entry for each in ranked])[row]
-    above = sum(bool(clear[number]) for number in range(row))
-    below = sum(bool(clear[number]) for number in range(row + 1, len(ranked)))
-    alike = len(ranked) - 1 - above - below
+    found = ranked[row]
+    lines = [f"place{'s' if found.tied else ''} {found.places} of {len(ranked)} on {panel}"]
+    above, below, alike = found.place - 1, len(ranked) - found.last, found.last - found.place
     return [*lines, f"clearly worse than {above}, clearly better than {below}, not to be told from {alike}"]

@@ -20,9 +20,10 @@ _DASH = "\N{EN DASH}"
 # Terminals from this width on show all columns.
 _WIDE = 120
 _NOTE = (
-    "Success in % with its 95 % interval. Policies that share a place (=) are not told apart by this panel (exact "
-    "paired test, Holm over all pairs). Trained: share of the parameters. Update time and peak memory: over those of "
-    "training everything in the same run. MB: the delta file, and what a sampler is sent after an update."
+    "Success in % with its 95 % interval. Place: from one after all that are clearly better to the last before all "
+    "that are clearly worse (exact paired test, Holm over all pairs of the table). A range is a tie; ties are not "
+    "transitive. Trained: share of the parameters. Update time and peak memory: over those of training everything in "
+    "the same run. MB: the delta file, and what a sampler is sent after an update."
 )
 
 
@@ -102,7 +103,13 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def as_json(rows: Sequence[Row]) -> str:
     """All entries with their places, as a JSON list."""
     content = [
-        {"place": row.ranked.place, "tied": row.ranked.tied, "yours": row.yours, "entry": row.ranked.entry}
+        {
+            "place": row.ranked.place,
+            "last_place": row.ranked.last,
+            "tied": row.ranked.tied,
+            "yours": row.yours,
+            "entry": row.ranked.entry,
+        }
         for row in rows
     ]
     return "[\n" + ",\n".join(json.dumps(each, sort_keys=True) for each in content) + "\n]\n"
@@ -133,7 +140,7 @@ class _Column(NamedTuple):
 
 
 def _place(row: Row) -> str:
-    return f"{row.ranked.place}{'=' if row.ranked.tied else ''}"
+    return row.ranked.places
 
 
 def _name(row: Row) -> str:
@@ -201,6 +208,7 @@ def _flat(row: Row) -> dict[str, Any]:
     )
     return {
         "place": row.ranked.place,
+        "last_place": row.ranked.last,
         "tied": row.ranked.tied,
         "yours": row.yours,
         "name": _inert(entry["name"]),

@@ -95,12 +95,15 @@ def _panel(panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterabl
     """A panel with its ranked rows."""
     numbers = {id(entries[number]): number for number in panel.entries}
     rows = []
-    for place, entry, tied in rank([entries[number] for number in panel.entries]):
+    ranked = rank([entries[number] for number in panel.entries])
+    order = sorted({(found.place, found.last) for found in ranked})
+    for found in ranked:
+        entry = found.entry
         rows.append(
             {
                 "number": numbers[id(entry)],
-                "place": place,
-                "tied": tied,
+                "places": found.places,
+                "order": order.index((found.place, found.last)),
                 "name": _name(entry),
                 "kind": str(entry["kind"]),
                 "sampling": view.sampling(entry),
@@ -115,7 +118,7 @@ def _panel(panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterabl
         "tasks": panel.tasks,
         "sha256": panel.sha256,
         "rows": rows,
-        "ties": any(row["tied"] for row in rows),
+        "ties": any(found.tied for found in ranked),
     }
 
 

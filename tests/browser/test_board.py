@@ -38,7 +38,8 @@ def sort_by(board: Page, title: str) -> tuple[str, list[str]]:
 def test_ranks_with_ties_and_intervals(board: Page):
     assert board.texts(NAMES) == ["exploring", "planner", "everything", "block 3", "random"]
     places = board.texts(FIRST + "tbody td:nth-child(2)")
-    assert [place.strip() for place in places] == ["1 = tied", "1 = tied", "1 = tied", "1 = tied", "5"]
+    assert places == ["1 to 4", "1 to 4", "1 to 4", "1 to 5", "4 to 5"]
+    assert "ties are not transitive" in board.text(FIRST + ".scroll + .note")
     success = board.texts(FIRST + "tbody td.success")
     assert success[0] == "100.0 %75.8 to 100.0"
     assert success[2] == "75.0 %20.0 to 90.0"
@@ -55,7 +56,9 @@ def test_columns_sort_both_ways_and_what_is_empty_comes_last(board: Page):
     assert sort_by(board, "Turns")[1][-2:] == ["exploring", "random"]
     assert board.text("#announcer").startswith("sorted by Turns, ascending")
     # Other panels stay as they were.
-    assert board.find("section.panel[data-panel='1'] th[aria-sort]").text.startswith("Place")
+    assert board.find("section.panel[data-panel='1'] th[aria-sort]").text.startswith("Success")
+    # By the best place, then by the worst.
+    assert sort_by(board, "Place")[1][-2:] == ["block 3", "random"]
 
 
 def test_filters_narrow_each_other(board: Page):

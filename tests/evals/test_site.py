@@ -63,7 +63,7 @@ def test_the_ranking_is_a_plain_table(entries: list[dict[str, Any]], tmp_path: P
     ranking = [[cell.strip() for cell in row] for row in page.tables[0]]
     titles = ["Place", "Policy", "Success", "Turns", "Invalid", "Tokens", "Trained", "Update", "Memory", "Delta"]
     assert ranking[0][1:] == titles
-    assert [row[1].split() for row in ranking[1:]] == [["1", "=", "tied"]] * 3
+    assert [row[1].split() for row in ranking[1:]] == [["1", "to", "3"]] * 3
     assert ranking[2][7:] == ["11.0 %", "0.38", "0.56", "308.0 KiB"]
     assert ranking[3][3].startswith("0.0 %")
     assert [link for link in page.links if not link.startswith(("#", "data:image/svg+xml"))] == []

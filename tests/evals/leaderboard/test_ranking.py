@@ -1,4 +1,4 @@
-"""Places: the exact test, Holm's correction, and the rule by which ties share a place."""
+"""Places: the exact test, Holm's correction, and the range of places that clear differences leave an entry."""
 
 from __future__ import annotations
 
@@ -76,46 +76,48 @@ def test_the_laws_of_places(wins: list[list[int]], chance: Any):
     assert rates == sorted(rates, reverse=True)
     clear = clear_differences([each.entry for each in ranked])
     for row, each in enumerate(ranked):
-        holders = [number for number, other in enumerate(ranked) if other.place == each.place]
-        # A place is numbered by the first row that holds it, and nobody in it is clearly better than another.
-        assert each.place == holders[0] + 1
-        assert each.tied == (len(holders) > 1)
-        assert not clear[np.ix_(holders, holders)].any()
-        if row and each.place != ranked[row - 1].place:
-            above = [number for number, other in enumerate(ranked) if other.place == ranked[row - 1].place]
-            assert clear[above, row].any()
+        # Its own row is one of its places, and the range is as long as the list of those it is not told apart from.
+        assert each.place <= row + 1 <= each.last
+        assert each.last - each.place == int((~clear[row]).sum()) - 1
+        assert each.tied == (each.place != each.last)
+        # Whoever is clearly better stands above.
+        for other in np.flatnonzero(clear[row]):
+            first, second = sorted((row, int(other)))
+            assert rates[first] > rates[second]
     shuffled = entries[:]
     chance.shuffle(shuffled)
     assert rank(shuffled) == ranked
 
 
-def test_what_is_not_told_apart_shares_a_place():
+def test_what_is_not_told_apart_has_a_range_of_places():
     ranked = rank(board([winning(150), winning(147), winning(60), winning(10)]))
-    assert [each.place for each in ranked] == [1, 1, 3, 4]
+    assert [(each.place, each.last) for each in ranked] == [(1, 2), (1, 2), (3, 3), (4, 4)]
+    assert [each.places for each in ranked] == ["1 to 2", "1 to 2", "3", "4"]
     assert [each.tied for each in ranked] == [True, True, False, False]
 
 
-def test_ties_are_not_transitive_and_a_place_holds_no_clear_difference():
+def test_ties_are_not_transitive_and_ranges_overlap():
     # Each is six tasks above the next: neighbours are not told apart, the first and the third are.
     ranked = rank(board([winning(112), winning(106), winning(100)]))
     p = p_values([each.entry for each in ranked])
     assert p[0, 1] == p[1, 2] == 2 * 0.5**6
     assert 3 * p[0, 2] < SIGNIFICANCE < 2 * p[0, 1]
-    assert [each.place for each in ranked] == [1, 1, 3]
+    assert [each.places for each in ranked] == ["1 to 2", "1 to 3", "2 to 3"]
 
 
 def test_more_comparisons_ask_for_more():
     # p is 0.016 for the pair alone; beside four others, which nobody can tell apart, it is not enough.
     pair = [winning(107), winning(100)]
-    assert [each.place for each in rank(board(pair))] == [1, 2]
-    assert {each.place for each in rank(board([*pair, *[winning(104 + number) for number in range(3)]]))} == {1}
+    assert [each.places for each in rank(board(pair))] == ["1", "2"]
+    many = rank(board([*pair, *[winning(104 + number) for number in range(3)]]))
+    assert {each.places for each in many} == {"1 to 5"}
 
 
 def test_of_equals_the_smaller_training_stands_first():
     small = entry("z small", winning(50), training={"trained_parameters": 10, "total_parameters": 100})
     large = entry("a large", winning(50), training={"trained_parameters": 100, "total_parameters": 100})
     assert [each.entry["name"] for each in rank([large, small])] == ["z small", "a large"]
-    assert {each.place for each in rank([large, small])} == {1}
+    assert {each.places for each in rank([large, small])} == {"1 to 2"}
 
 
 def test_only_what_played_the_same_is_ranked_together():
@@ -126,18 +128,18 @@ def test_only_what_played_the_same_is_ranked_together():
     elsewhere = entry("five", winning(149), options={**one["options"], "data": "PATH"})
     found = tables([one, other_tasks, longer, cluttered, elsewhere])
     assert sorted(len(table) for table in found) == [1, 1, 1, 2]
-    assert [each.place for each in rank([one, other_tasks, longer, cluttered])] == [1, 1, 1, 1]
+    assert [each.places for each in rank([one, other_tasks, longer, cluttered])] == ["1", "1", "1", "1"]
 
 
 def test_nobody_and_a_single_entry():
     assert rank([]) == []
-    assert [each.place for each in rank(board([winning(3)]))] == [1]
+    assert [each.places for each in rank(board([winning(3)]))] == ["1"]
 
 
 def test_where_an_entry_stands_in_words():
     entries = board([winning(150), winning(147), winning(60), winning(10)])
     assert standing(entries[1], entries) == [
-        "place 1 of 4 on some_panel, shared with 1 other",
+        "places 1 to 2 of 4 on some_panel",
         "clearly worse than 0, clearly better than 2, not to be told from 1",
     ]
     assert standing(entries[3], entries)[0] == "place 4 of 4 on some_panel"

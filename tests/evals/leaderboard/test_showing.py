@@ -85,9 +85,21 @@ def test_show_says_places_intervals_and_what_training_took(capsys: pytest.Captur
     for words in (["show", "entries=own"], ["entries=own"]):
         lines = [line.split() for line in said(capsys, *words).splitlines()]
         (good,) = (line for line in lines if "good" in line and "as" not in line)
-        assert good == ["1=", "good", "*", "100.0", "(94.0\N{EN DASH}100.0)", "11.2", "0.59", "0.80", "0.32", "0.32"]
-    places = [line[0] for line in lines if line and line[0].rstrip("=").isdecimal()]
-    assert places == ["1=", "1=", "3"]
+        assert good == [
+            "1\N{EN DASH}2",
+            "good",
+            "*",
+            "100.0",
+            "(94.0\N{EN DASH}100.0)",
+            "11.2",
+            "0.59",
+            "0.80",
+            "0.32",
+            "0.32",
+        ]
+    places = [line[0] for line in lines if line and line[0][0].isdecimal()]
+    assert places == ["1\N{EN DASH}2", "1\N{EN DASH}2", "3"]
+    assert "A range is a tie; ties are not transitive." in " ".join(" ".join(line) for line in lines)
 
 
 def test_without_any_entry_it_says_what_to_do(capsys: pytest.CaptureFixture[str], board: Path):
@@ -109,7 +121,7 @@ def test_export_markdown_keeps_names_from_being_read_as_markup(capsys: pytest.Ca
     (row,) = (line for line in made.splitlines() if "script" in line)
     assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\*\\*x\\*\\*" in row
     assert row.replace("\\|", "").count("|") == 12
-    assert "| 1= | good \\* | 100.0 (94.0 to 100.0) |" in made
+    assert "| 1 to 2 | good \\* | 100.0 (94.0 to 100.0) |" in made
 
 
 def test_export_csv(capsys: pytest.CaptureFixture[str], board: Path):
@@ -118,19 +130,19 @@ def test_export_csv(capsys: pytest.CaptureFixture[str], board: Path):
     rows = list(csv.DictReader(io.StringIO(said(capsys, "export", "format=csv", "entries=own"))))
     assert [row["name"] for row in rows] == ["good", "as good", HOSTILE, "'=1+1"]
     assert [float(row["success"]) for row in rows] == pytest.approx([1, 58 / 60, 10 / 60, 0])
-    assert (rows[0]["place"], rows[0]["tied"], rows[0]["yours"], rows[0]["sync_bytes"]) == (
-        "1",
-        "True",
-        "True",
-        "320512",
-    )
+    columns = ("place", "last_place", "tied", "yours", "sync_bytes")
+    assert [rows[0][name] for name in columns] == ["1", "2", "True", "True", "320512"]
     assert rows[2]["sync_bytes"] == ""
 
 
 def test_export_json_holds_the_entries_whole(capsys: pytest.CaptureFixture[str]):
     found = json.loads(said(capsys, "export", "format=json", "entries=own"))
     assert found[0]["entry"] == entry("good", [1] * 60)
-    assert [each["place"] for each in found] == [1, 1, 3]
+    assert [(each["place"], each["last_place"], each["tied"]) for each in found] == [
+        (1, 2, True),
+        (1, 2, True),
+        (3, 3, False),
+    ]
     assert said(capsys, "export", "format=json", "entries=own", "out=all.json") == "all.json: 3 entries\n"
     assert json.loads(Path("all.json").read_text()) == found
 
