@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals import charts, figures, findings
+from evals.clusters import clustered
 from evals.figures import Table
 from evals.site.pages import picture
-from evals.statistics import wilson
 from evals.study_chart import chart, numbers
 from evals.viewer import ARMS
 
@@ -189,9 +189,15 @@ def _curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[charts.Curve], i
 
 
 def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Wilson's interval of an iteration's success; None for rows that do not say how many episodes they count."""
-    count = row.get("episodes")
-    return wilson(round(row["success"] * count), int(count)) if count else None
+    """The interval of an iteration's success, clustered by task; None for rows without the success of each task.
+
+    Episodes of one task resemble each other: an interval that takes them for independent would be too narrow.
+    """
+    shares, count = row.get("task_success"), row.get("episodes")
+    if not shares or not count:
+        return None
+    plays = count // len(shares)
+    return clustered([round(share * plays) for share in shares], [plays] * len(shares))
 
 
 def _layers(layers: Mapping[str, Any]) -> dict[str, Any] | None:

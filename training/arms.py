@@ -214,12 +214,13 @@ def record(run: Run, arm: str, report: IterationReport) -> dict[str, Any]:
     """Writes an iteration's rows; returns what the run still needs of it."""
     found = {finding.detector: finding.words for finding in report.findings}
     wrong: dict[str, Any] = {"found": found} if found else {}
-    row = {"arm": arm, "iteration": report.iteration, **report.metrics, **wrong, "cost": report.cost}
+    by_task = {"task_success": report.collected.task_success()}
+    row = {"arm": arm, "iteration": report.iteration, **report.metrics, **by_task, **wrong, "cost": report.cost}
     run.folder.append(METRICS, [row])
     marks = {"arm": arm, "purpose": "training", "temperature": run.config.train.temperature}
     run.folder.append(EPISODES, sample_rows(report.collected, SAMPLED_GROUPS, **marks))
     kept = {name: report.metrics[name] for name in ("sampled_tokens", "row_tokens", "success", "skipped_updates")}
-    return kept | {"task_success": report.collected.task_success()} | wrong | {"cost": report.cost}
+    return kept | by_task | wrong | {"cost": report.cost}
 
 
 def describe(report: IterationReport) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,10 @@ from envs.command import run_command
 from envs.errors import InputError
 from envs.installation import REPOSITORY
 from evals import charts
+from evals.clusters import clustered
 from evals.report import ReportConfig, build, main, read
-from evals.report_view import _curves
+from evals.report_view import _curves, _spread
+from evals.statistics import wilson
 from tests.evals.run_folder import summary, write
 
 VOID = {"meta", "img", "line", "circle", "polyline", "polygon", "rect"}
@@ -164,14 +167,35 @@ def test_the_report_links_to_the_episodes_beside_it(tmp_path: Path) -> None:
         build(folder)
 
 
-def test_curves_have_intervals_where_the_episodes_are_counted(tmp_path: Path) -> None:
+def test_curves_have_intervals_where_the_success_of_each_task_is_known(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", summary())
-    assert "whisker" not in dict(Page(build(folder)).attributes).values()
-    rows = [json.loads(line) | {"episodes": 32} for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    page = Page(build(folder))
-    assert [value.split()[0] for name, value in page.attributes if name == "class"].count("whisker") == len(rows)
-    assert "Wilson's 95 % intervals of single iterations" in page.text
+    whole = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    def drawn(**known: Any) -> tuple[int, Page]:
+        rows = (json.dumps(row | known) for row in whole)
+        (folder / "metrics.jsonl").write_text("".join(row + "\n" for row in rows))
+        page = Page(build(folder))
+        return [value.split()[0] for name, value in page.attributes if name == "class"].count("whisker"), page
+
+    # Episodes of one task are not independent: their number alone makes no interval.
+    assert drawn()[0] == drawn(episodes=32)[0] == 0
+    count, page = drawn(episodes=32, task_success=[0.25, 1.0, 0.0, 0.5])
+    assert count == len(whole)
+    assert "95 % intervals of single iterations, clustered by task" in page.text
+
+
+def test_the_interval_of_an_iteration_is_clustered_by_task() -> None:
+    def spread(*shares: float) -> tuple[float, float]:
+        found = _spread({"success": sum(shares) / len(shares), "episodes": 8 * len(shares), "task_success": shares})
+        assert found is not None
+        return found
+
+    alike, apart = spread(*[0.5] * 8), spread(*[0.0, 1.0] * 4)
+    assert alike == clustered([4] * 8, [8] * 8)
+    # Tasks whose episodes all end alike are worth one episode each, with Student's quantile.
+    assert apart == clustered([0, 8] * 4, [8] * 8)
+    assert apart[1] - apart[0] > 2 * (alike[1] - alike[0])
+    assert alike[1] - alike[0] >= wilson(32, 64).high - wilson(32, 64).low
 
 
 @pytest.mark.parametrize("named", [False, True])

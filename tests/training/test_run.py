@@ -119,6 +119,8 @@ def test_a_run_writes_every_file(straight: Path):
     for row in metrics:
         assert {"success", "reward", "zero_groups", "loss", "learning_rate", "cost"} <= set(row)
         assert not any("second" in name or "bytes" in name for name in row)
+        assert sum(row["task_success"]) / len(row["task_success"]) == pytest.approx(row["success"])
+        assert row["episodes"] % len(row["task_success"]) == 0
     layers = json.loads((straight / LAYERS).read_text())
     assert layers["chosen"] == summary["layer"]["indices"]
     assert [block["index"] for block in layers["blocks"]] == list(range(BLOCKS))
