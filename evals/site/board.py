@@ -7,6 +7,7 @@ sorts, filters, compares and unpacks episodes, which it never sees as anything b
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +124,7 @@ def _panel(panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterabl
 
 
 def _details(number: int, entry: Entry, has_episodes: bool) -> dict[str, Any]:
+    command = str(entry.get("command") or "")
     return {
         "number": number,
         "name": _name(entry),
@@ -130,7 +132,8 @@ def _details(number: int, entry: Entry, has_episodes: bool) -> dict[str, Any]:
         "panel": str(entry["panel"]["name"]),
         "facts": view.facts(entry),
         "kinds": view.kinds(entry),
-        "command": str(entry.get("command") or ""),
+        "command": command,
+        "command_needs_data": re.search(r"\bPATH\b", command) is not None,
         "episodes": has_episodes,
     }
 

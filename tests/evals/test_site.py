@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,14 @@ def test_the_benchmarks_page_can_be_built(tmp_path: Path):
     page = board.build(found, episodes, tmp_path).read_text(encoding="utf-8")
     assert all(f"{player}</" in page for player in bench.PLAYERS)
     assert "read its episodes" in page.lower()
+
+
+def test_a_command_that_needs_data_says_what_path_stands_for(entries: list[dict[str, Any]], tmp_path: Path):
+    said = "PATH stands for the file or folder on your machine with the data that this command reads."
+    needs = entries[0] | {"name": "needs data", "command": "python -m evals.run policy=random data=PATH"}
+    text = evals.site.build([*entries, needs], {}, tmp_path).read_text(encoding="utf-8")
+    assert text.count(said) == 1
+    assert re.search(rf"data=PATH</pre>.*?{re.escape(said)}", text, re.DOTALL)
 
 
 def test_what_cannot_be_used_is_refused(entries: list[dict[str, Any]], tmp_path: Path):
