@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +90,18 @@ def read(name: str) -> Rule:
         turns=content.get("turns"),
         sampling=Sampling(tuple(map(float, sampling.get("temperatures", ()))), tuple(sampling.get("seeds", ()))),
     )
+
+
+def world_words(words: Sequence[str]) -> list[str]:
+    """The argument `env=NAME` that a fixed panel stands for, where a command's arguments name a panel and no world.
+
+    Raises:
+        InputError: the panel's file lacks something or holds something else.
+    """
+    given = dict(word.partition("=")[::2] for word in words)
+    if given.keys() & {"env", "config"} or given.get("panel") not in presets.names("panel"):
+        return []
+    return [f"env={read(given['panel']).env}"]
 
 
 def _check(name: str, content: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ from envs.errors import InputError, unknown
 from envs.pool import Counts, Pool, PoolConfig, place
 from envs.registry import config_class, environment_key, make_from, options_of
 from envs.types import TextEnv
-from evals.panel_files import Sampling
+from evals.panel_files import Sampling, world_words
 from evals.panels import Panel, choose, sampling_of
 from evals.sampling import check_temperatures, read_seeds, unlike
 
@@ -90,7 +90,7 @@ class EvalConfig:
         "average", "how a committee decides: by the mean of its logits, token by token, or by most votes for an action"
     )
     split: str = key("", "the split that tasks are drawn from; empty is the one the environment keeps for evaluation")
-    panel: str = key("", "a fixed panel of tasks; empty draws one from split and seed", presets="panel")
+    panel: str = key("", "a fixed panel of tasks, and its world; empty draws one from split and seed", presets="panel")
     tasks: int = key(300, "tasks to draw; a fixed panel has its own number", unit="tasks", minimum=1, maximum=1_000_000)
     temperatures: tuple[float, ...] | None = key(
         None,
@@ -299,6 +299,7 @@ if __name__ == "__main__":
             "python -m evals.run",
             EvalConfig,
             main,
+            expand=lambda words: [*world_words(words), *words],
             description="Scores a policy on a panel of tasks: success with 95 % intervals, in all and by kind of task.",
         )
     )

@@ -22,10 +22,11 @@ from envs.config import load
 from envs.config_schema import key
 from envs.errors import InputError
 from evals.hardware import hardware, versions
-from evals.leaderboard import committed, database, scoring, sources
+from evals.leaderboard import choosing, committed, database, scoring, sources
 from evals.leaderboard.database import Database
 from evals.leaderboard.entries import KINDS, SCHEMA, algorithm_label, check_name, trained_name
 from evals.leaderboard.standing import standing
+from evals.panel_files import world_words
 from evals.panels import read as read_panel
 from evals.panels import sampling_of
 from evals.run import EvalConfig
@@ -41,12 +42,13 @@ class AddConfig(EvalConfig):
 
 
 def expand(words: list[str]) -> list[str]:
-    """Puts in front of the user's words those that the source stands for, and a panel where none is named.
+    """Puts in front of the user's words those that the source stands for, and says the panel where none is named.
 
     Raises:
         InputError: the source cannot be read.
     """
     given = dict(word.partition("=")[::2] for word in words)
+    world = world_words(words)
     if not given.keys() & {"source", "policy", "delta", "config"}:
         raise InputError(
             "what is to be added? Name a run's folder or a delta file, such as runs/mine, or a policy with policy=NAME."
@@ -55,18 +57,21 @@ def expand(words: list[str]) -> list[str]:
         source = sources.read(Path(given["source"]), given.get("env", ""))
     else:
         # Greedy, and with the turns that the policy is made for, unless the user says otherwise.
-        preset = sources.preset_words(given.get("policy", "tiny"), given.get("env", "alfworld"))
-        source = sources.Source(("temperatures=[0]", *preset))
+        env = given.get("env") or next(iter(world), "env=alfworld").removeprefix("env=")
+        source = sources.Source(("temperatures=[0]", *sources.preset_words(given.get("policy", "tiny"), env)))
     front = list(source.words)
-    everything = dict(word.partition("=")[::2] for word in [*front, *words])
+    if not any(word.startswith(("env=", "config=")) for word in front):
+        front = [*world, *front]
     if "panel" not in given:
-        front += _panel_words(source, everything)
+        chosen, line = choosing.choose(source, given, [*front, *words])
+        front += chosen
+        if line:
+            print(line)
     elif not given["panel"]:
         front += source.panel_words
-    if not source.panel:
+    elif not source.panel:
         # Nothing says how long it should play: it plays as the others on its panel did.
-        panel = given.get("panel") or dict(word.partition("=")[::2] for word in front).get("panel", "")
-        usual = committed.conditions_on(panel)
+        usual = committed.conditions_on(given["panel"])
         front += [f"env.{name}={written(value)}" for name, value in usual.items()]
     return [*front, *words]
 
@@ -77,7 +82,8 @@ def main(config: AddConfig) -> int:
     if config.name:
         check_name(config.name)
     job = scoring.prepare(config)
-    _check_panel(source, job)
+    if choosing.is_own(source, config):
+        _check_panel(source, job)
     cards = [sources.card(path) for path in scoring.delta_files(config)]
     _check_hashes(config, source, cards, job)
     path = Path(config.db)
@@ -181,18 +187,6 @@ def _changed(options: Any, usual: Any) -> dict[str, str]:  # noqa: ANN401 - a da
         for field in fields(options)
         if getattr(options, field.name) != getattr(usual, field.name)
     }
-
-
-def _panel_words(source: sources.Source, given: Mapping[str, str]) -> list[str]:
-    """The panel of a source that names none: its own if others stand there, else the world's first with entries."""
-    if "config" in given:
-        return []  # the saved configuration of an evaluation names its own
-    env, own = given.get("env", "alfworld"), source.panel
-    known = [panel for panel in committed.panels() if panel["env"] == env]
-    if own and (own["name"] in committed.fixed_panels() or own["sha256"] in {panel["sha256"] for panel in known}):
-        return [f"panel={own['name']}"] if own["name"] in committed.fixed_panels() else list(source.panel_words)
-    fixed = [panel["name"] for panel in known if panel["name"] in committed.fixed_panels()]
-    return [f"panel={fixed[0]}"] if fixed else list(source.panel_words)
 
 
 def _check_panel(source: sources.Source, job: scoring.Job) -> None:

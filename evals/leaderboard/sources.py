@@ -111,8 +111,9 @@ def elements(path: Path) -> int:
 
 
 def preset_words(policy: str, env: str) -> list[str]:
-    """The options of a world that belong to a policy's preset, such as the turns that `tiny` was made for."""
+    """The options of a world or its preset that belong to a policy's, such as the turns that `tiny` was made for."""
     content = presets.read("model", policy) if policy in presets.names("model") else {}
+    env = presets.read("env", env)["env"]["name"] if env in presets.names("env") else env
     known = {option.name for option in fields(config_class(env))} if content else set()
     return _options("env", content.get("env", {}), known)
 

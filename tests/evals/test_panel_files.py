@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -16,9 +18,10 @@ from envs import presets
 from envs.command import run_command
 from envs.config import load
 from envs.errors import InputError
+from envs.installation import REPOSITORY
 from envs.registry import config_class
 from evals import panel_records, run
-from evals.panel_files import NOT_PINNED
+from evals.panel_files import NOT_PINNED, world_words
 from evals.panels import Panel, choose, read
 from evals.run import EvalConfig
 
@@ -305,3 +308,26 @@ def test_content_is_of_the_tasks_and_not_of_their_place(real_data: Path, tmp_pat
     except envs.errors.MissingExtraError as error:
         pytest.skip(str(error))
     assert len(made.content_of(f"{game}.z8")) > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["panel=gsm8k_test", "policy=random"], ["env=math"]),
+        (["panel=gsm8k_test", "env=code"], []),
+        (["panel=gsm8k_test", "config=saved.yaml"], []),
+        (["panel=nowhere"], []),
+        (["panel="], []),
+        ([], []),
+    ],
+)
+def test_a_panel_names_its_world_where_nothing_else_does(words: list[str], found: list[str]):
+    assert world_words(words) == found
+
+
+def test_a_panel_alone_is_played_in_its_world():
+    command = [sys.executable, "-m", "evals.run", "policy=ranodm", "panel=sokoban_generated"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    # What plays is looked up among the players of the panel's world; alfworld has more.
+    assert "unknown policy 'ranodm'. Did you mean 'random'" in done.stderr
+    assert "expert" not in done.stderr.partition("Or ")[0]

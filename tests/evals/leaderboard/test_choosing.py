@@ -1,0 +1,166 @@
+"""The panel of what names none: one of the committed tables of its world, whatever the run itself was scored on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from envs import presets
+from envs.command import run_actions
+from envs.config import load
+from envs.errors import InputError
+from envs.installation import REPOSITORY
+from evals.leaderboard import adding, committed, references, scoring
+from evals.leaderboard.__main__ import ACTIONS, PROGRAM
+from evals.leaderboard.database import read
+from evals.leaderboard.entries import Entry
+from evals.leaderboard.ranking import table_key
+
+KEPT_CODE = references.RUNS / "code-layer5-seed0"
+PLAYERS = [
+    ("env=alfworld", "alfworld_generated_unseen"),
+    ("env=code", "code-test-seed0"),
+    ("env=math", "math-test-seed0"),
+    ("env=math_hard", "math-test-seed0"),
+    ("env=scienceworld", "scienceworld_test"),
+    ("env=sokoban", "sokoban_generated"),
+    ("env=sokoban_tiny", "sokoban-valid-seed0"),
+    ("env=sokoban_hard", "sokoban_generated"),
+    ("env=textworld", "textworld_cooking"),
+    ("env=textworld_tiny", "textworld-valid-seed0"),
+    ("env=webshop", "webshop_generated"),
+]
+RUNS = {
+    "alfworld-layer3-seed0": "alfworld_generated_unseen",
+    "code-layer5-seed0": "code-test-seed0",
+    "math-layer7-seed0": "math-test-seed0",
+    "sokoban-layer3-seed0": "sokoban-valid-seed0",
+    "textworld-layer3-seed0": "textworld-valid-seed0",
+}
+
+
+@pytest.fixture(autouse=True)
+def unplayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries name files from the repository's folder, and every panel is lost without being played."""
+
+    def lose(job: scoring.Job, folder: Path) -> scoring.Scored:
+        tasks = len(job.panel.tasks)
+        facts = {
+            "env": job.config.env.name,
+            "options": json.loads(json.dumps(job.options)),
+            "panel": job.panel.as_json(),
+            "policy": job.config.policy.name,
+            "temperatures": [job.temperature],
+            "cost": {},
+        }
+        score = {"success": 0.0, "interval": [0.0, 0.5], "episodes": tasks, "tasks": tasks, "by_type": {}}
+        score |= {"mean_turns": None, "invalid_actions": None, "mean_tokens": None}
+        return scoring.Scored(facts, list(job.seeds), [0] * tasks, score, folder)
+
+    monkeypatch.setattr(scoring, "play", lose)
+    monkeypatch.chdir(REPOSITORY)
+
+
+def add(folder: Path, *words: str) -> Entry:
+    assert run_actions(PROGRAM, ACTIONS, description="", argv=["add", *words, f"db={folder / 'board.sqlite'}"]) == 0
+    return read(folder / "board.sqlite")[-1].entry
+
+
+def peers(entry: Entry) -> int:
+    return sum(table_key(other) == table_key(entry) for other in committed.entries())
+
+
+def other_seed(name: str, folder: Path) -> Path:
+    """A kept run as one of another seed, that was scored on the panel which this seed draws."""
+    shutil.copytree(references.RUNS / name, folder / "run")
+    file = folder / "run" / "summary.json"
+    summary = json.loads(file.read_text())
+    panel = {"name": f"{summary['env']}-valid-seed1", "tasks": 50, "sha256": "0" * 64}
+    file.write_text(json.dumps(summary | {"seed": 1, "panel": panel}))
+    return folder / "run"
+
+
+def test_every_world_with_entries_is_tried():
+    worlds = Counter(panel["env"] for panel in committed.panels())
+    assert worlds.keys() == {words.partition("=")[2].partition("_")[0] for words, _ in PLAYERS}
+    assert {presets.read_yaml(path / "config.yaml")["env"]["name"] for path in map(references.RUNS.joinpath, RUNS)} == {
+        presets.read_yaml(path.parent / "config.yaml")["env"]["name"] for path in references.RUNS.glob("*/config.yaml")
+    }
+
+
+@pytest.mark.parametrize(("world", "panel"), PLAYERS)
+def test_a_policy_of_any_world_stands_among_its_entries(
+    world: str, panel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    made = add(tmp_path, "policy=random", world)
+    assert made["panel"]["name"] == panel
+    said = capsys.readouterr().out
+    assert f"panel {panel}: {peers(made)} entries that come with Keystone stand there" in said
+    assert "panel=NAME chooses another" in said
+    assert peers(made) >= 2
+
+
+@pytest.mark.parametrize(("run", "panel"), RUNS.items())
+def test_a_run_of_another_seed_stands_among_its_worlds_entries(
+    run: str, panel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    made = add(tmp_path, str(other_seed(run, tmp_path)))
+    said = capsys.readouterr().out
+    assert (made["panel"]["name"], made["kind"]) == (panel, "layer")
+    assert f"of {peers(made) + 1} on {panel}" in said
+    assert peers(made) >= 6
+    assert "panel= with nothing its own" in said
+
+
+def test_a_run_on_fewer_tasks_of_the_boards_seed_stands_on_the_boards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    # The panel that it was scored on has the board's name, and other tasks.
+    run = other_seed("sokoban-layer3-seed0", tmp_path)
+    summary = json.loads((run / "summary.json").read_text())
+    summary |= {"seed": 0, "panel": summary["panel"] | {"name": "sokoban-valid-seed0"}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert peers(add(tmp_path, str(run))) == 6
+    assert "on sokoban-valid-seed0, another panel" in capsys.readouterr().out
+
+
+def test_a_run_of_harder_levels_plays_its_worlds_panel_as_others_did(tmp_path: Path):
+    run = other_seed("sokoban-layer3-seed0", tmp_path)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("boxes: 1", "boxes: 2").replace("max_turns: 8", "max_turns: 100"))
+    made = add(tmp_path, str(run))
+    assert (made["panel"]["name"], made["sampling"]["max_turns"], peers(made)) == ("sokoban_generated", 30, 6)
+
+
+@pytest.mark.parametrize("typed", [["tasks=12"], ["env.split=train"], ["tasks=12", "seed=5"]])
+def test_a_panel_that_contradicts_what_was_typed_is_not_taken(typed: list[str], capsys: pytest.CaptureFixture[str]):
+    assert adding.expand(["policy=random", "env=sokoban_tiny", *typed])[-len(typed) :] == typed
+    assert not any(word.startswith("panel=") for word in adding.expand(["policy=random", "env=sokoban_tiny", *typed]))
+    assert capsys.readouterr().out == ""
+    # Turns make other scores of the same tasks.
+    assert "panel=sokoban_generated" in adding.expand(["policy=random", "env=sokoban", "env.max_turns=9"])
+
+
+def test_the_starting_policy_stays_that_of_the_runs_own_world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path / "cache"))
+    run = other_seed("sokoban-layer3-seed0", tmp_path)
+    config = run / "config.yaml"
+    kept = presets.read_yaml(config)["model"]["path"]
+    config.write_text(config.read_text().replace(f"path: {kept}", "path: warm").replace("boxes: 1", "boxes: 2"))
+    assert run_actions(PROGRAM, ACTIONS, description="", argv=["add", str(run), f"db={tmp_path / 'board.sqlite'}"]) == 2
+    assert "Make it: python -m training.warmstart env=sokoban env.max_turns=8 env.boxes=2" in capsys.readouterr().err
+    monkeypatch.setattr("evals.leaderboard.choosing.locate", lambda *_: str(REPOSITORY / kept))
+    assert peers(add(tmp_path, str(run))) == 6
+
+
+def test_a_panel_alone_says_its_world(tmp_path: Path):
+    made = add(tmp_path, "policy=random", "panel=sokoban_generated")
+    assert (made["env"], peers(made)) == ("sokoban", 6)
+    with pytest.raises(InputError, match="is a panel of env=sokoban, not of env=code"):
+        scoring.prepare(load(adding.AddConfig, adding.expand([f"source={KEPT_CODE}", "panel=sokoban_generated"])))
