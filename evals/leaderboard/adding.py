@@ -25,7 +25,7 @@ from evals.hardware import hardware, versions
 from evals.leaderboard import choosing, committed, database, scoring, sources
 from evals.leaderboard.database import Database
 from evals.leaderboard.entries import KINDS, SCHEMA, algorithm_label, check_name, trained_name
-from evals.leaderboard.standing import standing
+from evals.leaderboard.standing import elsewhere, standing
 from evals.panel_files import world_words
 from evals.panels import read as read_panel
 from evals.panels import sampling_of
@@ -100,7 +100,8 @@ def main(config: AddConfig) -> int:
     if source.success is not None:
         print(_against(source, entry))
     mine = [stored.entry for stored in database.read(path)]
-    for line in standing(entry, [*mine, *committed.without(mine)]):
+    everyone = [*mine, *committed.without(mine)]
+    for line in [*standing(entry, everyone), *elsewhere(entry, everyone)]:
         print(line)
     return 0
 

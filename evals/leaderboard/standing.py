@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.starts import written
+from evals.leaderboard.choosing import changes
 from evals.leaderboard.entries import Entry, key_of
-from evals.leaderboard.ranking import rank, table_key
+from evals.leaderboard.ranking import rank, table_key, tables
 
 
 def standing(entry: Entry, entries: Sequence[Entry]) -> list[str]:
@@ -27,3 +29,24 @@ def standing(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     lines = [f"place{'s' if found.tied else ''} {found.places} of {len(ranked)} on {panel}"]
     above, below, alike = found.place - 1, len(ranked) - found.last, found.last - found.place
     return [*lines, f"clearly worse than {above}, clearly better than {below}, not to be told from {alike}"]
+
+
+def elsewhere(entry: Entry, entries: Sequence[Entry]) -> list[str]:
+    """Says how to stand among those who played the same tasks under other conditions, where they are more.
+
+    Args:
+        entry: one of the entries.
+        entries: those of any tables.
+
+    Returns:
+        One line, or none.
+    """
+    panel, own = entry["panel"], table_key(entry)
+    same = [other for other in entries if (other["env"], other["panel"]) == (entry["env"], panel)]
+    largest = max(tables(same), key=len)
+    wanted = changes(entry["options"], largest[0])
+    if len(largest) <= sum(table_key(other) == own for other in same) or not wanted:
+        return []
+    here = ", ".join(f"env.{name}={written(entry['options'].get(name))}" for name in wanted)
+    there = " ".join(f"env.{name}={written(value)}" for name, value in wanted.items())
+    return [f"{len(largest)} entries played these tasks with {there}, this one with {here}: add {there} ranks it there"]

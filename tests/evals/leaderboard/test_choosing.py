@@ -11,9 +11,11 @@ import pytest
 
 from envs import presets
 from envs.command import run_actions
+from envs.command import run_command as evaluate
 from envs.config import load
 from envs.errors import InputError
 from envs.installation import REPOSITORY
+from evals import run
 from evals.leaderboard import adding, committed, references, scoring
 from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.database import read
@@ -164,3 +166,26 @@ def test_a_panel_alone_says_its_world(tmp_path: Path):
     assert (made["env"], peers(made)) == ("sokoban", 6)
     with pytest.raises(InputError, match="is a panel of env=sokoban, not of env=code"):
         scoring.prepare(load(adding.AddConfig, adding.expand([f"source={KEPT_CODE}", "panel=sokoban_generated"])))
+
+
+def test_an_entry_of_other_turns_says_how_to_stand_among_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    saved = tmp_path / "scored"
+    words = ["policy=random", "panel=alfworld_generated_unseen"]
+    assert evaluate("evals", run.EvalConfig, run.main, description="", argv=[*words, "batch=300", f"out={saved}"]) == 0
+    capsys.readouterr()
+    alone = add(tmp_path, str(saved))
+    assert (alone["sampling"]["max_turns"], peers(alone)) == (50, 0)
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == (
+        "40 entries played these tasks with env.max_turns=30, this one with env.max_turns=50: add env.max_turns=30 "
+        "ranks it there"
+    )
+    among = add(tmp_path, str(saved), "env.max_turns=30")
+    assert peers(among) == 40
+    assert "ranks it there" not in capsys.readouterr().out
+
+
+def test_conditions_that_differ_are_named_with_their_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    add(tmp_path, "policy=random", "panel=webshop_generated", "env.option_bug=true", "env.max_turns=9")
+    there, here = "env.max_turns=15 env.option_bug=false", "env.max_turns=9, env.option_bug=true"
+    assert f"3 entries played these tasks with {there}, this one with {here}" in capsys.readouterr().out
