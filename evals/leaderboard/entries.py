@@ -14,7 +14,7 @@ An entry is a JSON object, one row of the database or one file of `evals/results
     outcomes    wins a task over the seeds, in the panel's order: what paired comparisons rest on
     training    null, or parameters, iterations, tokens, seconds, ratios against full training, bytes
     command     the line that scores it again
-    cost        seconds, date, hardware, versions: all that may differ between equal entries
+    cost        seconds of its scoring, date, hardware, versions: all that may differ between equal entries
 """
 
 from __future__ import annotations

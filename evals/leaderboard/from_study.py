@@ -109,7 +109,8 @@ def _entry(
         "outcomes": outcomes,
         # A sampler is sent the tensors that were trained; LoRA's are merged into others first.
         "training": _training(facts, row, total, None if kind == "lora" else _BYTES[model["dtype"]]),
-        "cost": {"seconds": row["cost"]["seconds"], "date": None, "hardware": None, "versions": {}},
+        # A cell's seconds are those of its training and its scoring together.
+        "cost": {"seconds": None, "date": None, "hardware": None, "versions": {}},
     }
 
 

@@ -42,6 +42,11 @@ def test_entries_stand_on_the_panel_that_the_repository_has():
     assert {entry["panel"]["sha256"] for entry in found} == {panel.sha256}
 
 
+def test_seconds_of_an_entry_are_of_its_scoring():
+    for entry in committed.entries():
+        assert (entry["cost"]["seconds"] is None) == (entry["command"] in references.SWEEPS.values())
+
+
 def test_no_two_policies_of_a_panel_have_one_name():
     names = Counter((entry["panel"]["name"], entry["name"]) for entry in committed.entries())
     assert max(names.values()) == 1
@@ -69,6 +74,9 @@ def test_entries_of_a_study_are_its_cells(study: str):
         assert "".join(map(str, entry["outcomes"])) == won
         assert entry["base_sha256"] == cell["base_sha256"]
         assert entry["training"]["trained_parameters"] == cell["trained_parameters"]
+        # A cell's seconds hold its training; an entry's are those of scoring alone, which a cell does not know.
+        assert cell["cost"]["seconds"] > cell["cost"]["update_seconds"]
+        assert entry["cost"]["seconds"] is None
     arms = {(entry["layer"], entry["panel"]["name"]) for entry in made}
     for layer, panel in arms:
         seeds = {row["seed"] for row in cells.values() if row.get("arm") == (layer or "full")}
