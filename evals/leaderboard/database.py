@@ -97,7 +97,7 @@ class Database:
         """
         content = json.dumps(check(dict(entry), "the new entry"), allow_nan=False, sort_keys=True)
         added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        key, file = key_of(entry), "" if episodes is None else str(episodes.resolve())
+        key, file = key_of(entry), "" if episodes is None else self._beside(episodes)
         with self._plainly(), self._transaction() as cursor:
             known = cursor.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone() is not None
             cursor.execute(
@@ -134,7 +134,13 @@ class Database:
         except InputError as error:
             raise InputError(f"{where} was changed by another program: {error}") from None
         with understood(where, "an entry"):
-            return Stored(check(found, where), added, Path(episodes) if episodes else None)
+            # Files of an older Keystone, and those elsewhere, have a full path, which joining leaves as it is.
+            return Stored(check(found, where), added, self.path.resolve().parent / episodes if episodes else None)
+
+    def _beside(self, episodes: Path) -> str:
+        """A path from the database's folder, with which it may be moved; a full one for what lies elsewhere."""
+        file, folder = episodes.resolve(), self.path.resolve().parent
+        return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
 
     def _prepare(self, patience: float) -> None:
         """Checks whose file it is, and makes its tables or brings them up to date."""

@@ -78,6 +78,27 @@ def test_what_was_added_is_there(tmp_path: Path):
     assert one.added.endswith("Z")
 
 
+def test_a_leaderboard_may_be_moved_with_its_episodes(tmp_path: Path):
+    there, here, elsewhere = tmp_path / "there", tmp_path / "here", tmp_path / "elsewhere.jsonl"
+    (there / "board.episodes").mkdir(parents=True)
+    for name, file in {"beside": there / "board.episodes" / "one.jsonl", "away": elsewhere}.items():
+        file.write_text(name)
+        with Database(there / "board.sqlite") as database:
+            database.add(entry(name, [1, 0]), file)
+    there.rename(here)
+    (tmp_path / "link.sqlite").symlink_to(here / "board.sqlite")
+    for path in (here / "board.sqlite", tmp_path / "link.sqlite"):
+        assert [stored.episodes.read_text() for stored in read(path) if stored.episodes] == ["beside", "away"]
+
+
+def test_a_full_path_to_episodes_as_older_versions_wrote_it_is_read(tmp_path: Path):
+    path, episodes = tmp_path / "board.sqlite", tmp_path / "episodes.jsonl"
+    with Database(path) as database:
+        database.add(entry("one", [1, 0]))
+        database._connection.execute("UPDATE entries SET episodes = ?", (str(episodes),))
+        assert [stored.episodes for stored in database.entries()] == [episodes]
+
+
 def test_the_same_entry_again_takes_the_place_of_the_first(tmp_path: Path):
     path = tmp_path / "board.sqlite"
     with Database(path) as database:
