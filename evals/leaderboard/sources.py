@@ -130,7 +130,7 @@ def _of_delta(path: Path, typed: str) -> Source:
     words = [*([f"env={env}"] if env else []), *([f"policy={model}"] if model else [])]
     if env and model:
         words += preset_words(model, env)
-    training = _nothing_known() | {"trained_parameters": header.elements, "delta_bytes": path.stat().st_size}
+    training = _nothing_known() | {"trained_parameters": _trained(path), "delta_bytes": path.stat().st_size}
     # The tensors' bytes are what a sampler must be sent after an update.
     training |= {"iterations": details.get("iterations"), "sync_bytes": header.tensor_bytes}
     return _checked(
@@ -249,6 +249,18 @@ def _nothing_known() -> dict[str, Any]:
     return dict.fromkeys(names)
 
 
+def _trained(delta: Path, said: Any = None) -> Any:  # noqa: ANN401 - whatever JSON gives
+    """Number of parameters that were trained: the values in the delta.
+
+    LoRA's matrices were merged into those of the block, so the delta only says how many they may be at most; up to that
+    it is what the run says, or nothing.
+    """
+    held = elements(delta)
+    if not card(delta)["target"].startswith("lora:"):
+        return held
+    return said if is_number(said) and said <= held else None
+
+
 def _training(summary: Mapping[str, Any], delta: Path) -> dict[str, Any]:
     """What a run's training took. Ratios are against the full-parameter arm of the same run."""
     arms, cost = summary["arms"], summary["cost"]
@@ -259,7 +271,7 @@ def _training(summary: Mapping[str, Any], delta: Path) -> dict[str, Any]:
     # Less than computing allows is no measurement: something else kept the machine busy while the full arm trained.
     update = measured if measured is not None and measured >= floor else everything
     return _nothing_known() | {
-        "trained_parameters": layer["trained_parameters"],
+        "trained_parameters": _trained(delta, layer["trained_parameters"]),
         "total_parameters": arms["full"]["trained_parameters"] if "full" in arms else None,
         "iterations": layer["iterations"],
         "sampled_tokens": layer["sampled_tokens"],

@@ -13,6 +13,7 @@ import pytest
 from agents import deltas
 from envs.command import run_actions, run_command
 from evals import run
+from evals.leaderboard import sources
 from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.database import read
 from tests.evals.test_run import Eventful
@@ -146,6 +147,29 @@ def test_the_delta_in_a_run_is_that_run_and_no_panel_is_its_own(here: Path):
         assert call("add", *words) == 0
     (made,) = entries()
     assert made["training"]["iterations"] == 1
+
+
+def test_trained_parameters_are_counted_in_the_delta(here: Path):
+    summary = json.loads(Path("run/summary.json").read_text())
+    trained = summary["arms"]["layer"]["trained_parameters"]
+    summary["arms"]["layer"]["trained_parameters"] = 1
+    Path("run/summary.json").write_text(json.dumps(summary))
+    training = sources.read(Path("run")).training
+    assert training is not None
+    assert training["trained_parameters"] == trained
+    # LoRA's delta holds what its matrices were merged into.
+    tensors, card = deltas.load(Path("run/delta.safetensors"))
+    deltas.save(Path("lora.safetensors"), tensors, base_sha256=card.base_sha256, target="lora:1", details=card.details)
+    shutil.copy("lora.safetensors", "run/delta.safetensors")
+    for said, found in ((1, 1), (trained + 1, None)):
+        summary["arms"]["layer"]["trained_parameters"] = said
+        Path("run/summary.json").write_text(json.dumps(summary))
+        training = sources.read(Path("run")).training
+        assert training is not None
+        assert training["trained_parameters"] == found
+    alone = sources.read(Path("lora.safetensors"), WORLD.removeprefix("env=")).training
+    assert alone is not None
+    assert alone["trained_parameters"] is None
 
 
 def test_an_evaluation_is_scored_again(here: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
