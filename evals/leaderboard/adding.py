@@ -24,7 +24,7 @@ from envs.errors import InputError
 from evals.hardware import hardware, versions
 from evals.leaderboard import choosing, committed, database, scoring, sources
 from evals.leaderboard.database import Database
-from evals.leaderboard.entries import KINDS, SCHEMA, algorithm_label, check_name, trained_name
+from evals.leaderboard.entries import KINDS, SCHEMA, Entry, algorithm_label, check_name, trained_name
 from evals.leaderboard.standing import elsewhere, standing
 from evals.panel_files import world_words
 from evals.panels import read as read_panel
@@ -94,8 +94,12 @@ def main(config: AddConfig) -> int:
     if scored is None:
         return 130
     entry = make_entry(config.name, job, scored, cards, source.training)
+    same = [other for other in (stored.entry for stored in database.read(path)) if _are_same(other, entry)]
+    known = [*same, *(other for other in committed.entries() if _are_same(other, entry))]
+    if known and not config.name:
+        entry["name"] = known[0]["name"]  # the same delta again, which somebody may have named
     with Database(path) as opened:
-        replaced = opened.add(entry, scored.episodes)
+        replaced = opened.add(entry, scored.episodes, same[0] if same else None)
     print(f"{'entered again' if replaced else 'entered'} in {path}: {entry['name']}")
     if source.success is not None:
         print(_against(source, entry))
@@ -104,6 +108,10 @@ def main(config: AddConfig) -> int:
     for line in [*standing(entry, everyone), *elsewhere(entry, everyone)]:
         print(line)
     return 0
+
+
+def _are_same(one: Entry, other: Entry) -> bool:
+    return committed.scored(one) == committed.scored(other)
 
 
 def make_entry(

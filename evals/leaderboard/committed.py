@@ -28,8 +28,13 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
 
 def without(mine: Iterable[Entry], folder: Path = FOLDER) -> list[Entry]:
     """Those that a user has not scored again: of equal entries the user's own is shown."""
-    known = {key_of(entry) for entry in mine}
-    return [entry for entry in entries(folder) if key_of(entry) not in known]
+    known = {scored(entry) for entry in mine}
+    return [entry for entry in entries(folder) if scored(entry) not in known]
+
+
+def scored(entry: Entry) -> str:
+    """What tells scores apart: of a delta its weights, panel and settings, not what it and its base are called."""
+    return key_of({**entry, "name": "", "policy": ""} if isinstance(entry["delta_sha256"], str) else entry)
 
 
 def panels(folder: Path = FOLDER) -> list[dict[str, Any]]:

@@ -82,12 +82,13 @@ class Database:
     ) -> None:
         self._connection.close()
 
-    def add(self, entry: Entry, episodes: Path | None = None) -> bool:
+    def add(self, entry: Entry, episodes: Path | None = None, before: Entry | None = None) -> bool:
         """Writes an entry, in the place of an equal one if there is one.
 
         Args:
             entry: the entry.
             episodes: the file with its episodes, or None.
+            before: one of the file's whose place it takes too, which has another name.
 
         Returns:
             Whether it took the place of another.
@@ -99,6 +100,8 @@ class Database:
         added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         key, file = key_of(entry), "" if episodes is None else self._beside(episodes)
         with self._plainly(), self._transaction() as cursor:
+            if before is not None:
+                cursor.execute("UPDATE OR REPLACE entries SET key = ? WHERE key = ?", (key, key_of(before)))
             known = cursor.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone() is not None
             cursor.execute(
                 "INSERT INTO entries (key, content, added, episodes) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "

@@ -16,7 +16,7 @@ from envs.config import load
 from envs.errors import InputError
 from envs.installation import REPOSITORY
 from evals import run
-from evals.leaderboard import adding, committed, references, scoring
+from evals.leaderboard import adding, committed, references, scoring, sources
 from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.database import read
 from evals.leaderboard.entries import Entry
@@ -57,8 +57,11 @@ def unplayed(monkeypatch: pytest.MonkeyPatch) -> None:
             "panel": job.panel.as_json(),
             "policy": job.config.policy.name,
             "temperatures": [job.temperature],
+            "max_reply_tokens": getattr(job.config.policy, "max_reply_tokens", None),
             "cost": {},
         }
+        for card in map(sources.card, scoring.delta_files(job.config)):
+            facts |= {"base_sha256": card["base_sha256"], "delta_sha256": card["tensors_sha256"]}
         score = {"success": 0.0, "interval": [0.0, 0.5], "episodes": tasks, "tasks": tasks, "by_type": {}}
         score |= {"mean_turns": None, "invalid_actions": None, "mean_tokens": None}
         return scoring.Scored(facts, list(job.seeds), [0] * tasks, score, folder)
@@ -189,3 +192,24 @@ def test_conditions_that_differ_are_named_with_their_values(tmp_path: Path, caps
     add(tmp_path, "policy=random", "panel=webshop_generated", "env.option_bug=true", "env.max_turns=9")
     there, here = "env.max_turns=15 env.option_bug=false", "env.max_turns=9, env.option_bug=true"
     assert f"3 entries played these tasks with {there}, this one with {here}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted(references.RUNS.glob("*/summary.json")), ids=lambda path: path.parent.name)
+def test_a_kept_run_is_the_entry_that_stands_there(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = str(path.parent.relative_to(REPOSITORY))
+    made = add(tmp_path, run)
+    (there,) = (other for other in committed.entries() if committed.scored(other) == committed.scored(made))
+    assert (made["name"], made["panel"]) == (there["name"], there["panel"])
+    assert run in there["command"]
+    assert f"of {peers(made)} on {made['panel']['name']}" in capsys.readouterr().out
+
+
+def test_a_delta_stands_once_whatever_it_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = str((references.RUNS / "sokoban-layer3-seed0").relative_to(REPOSITORY))
+    for words, name in ((["name=mine"], "mine"), ([], "mine"), (["name=other"], "other")):
+        assert add(tmp_path, run, *words)["name"] == name
+        assert "of 6 on sokoban-valid-seed0" in capsys.readouterr().out
+        assert len(read(tmp_path / "board.sqlite")) == 1
+    add(tmp_path, run, "temperatures=[1]")
+    assert "of 7 on sokoban-valid-seed0" in capsys.readouterr().out
+    assert len(read(tmp_path / "board.sqlite")) == 2
