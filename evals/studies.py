@@ -7,7 +7,9 @@ between two arms is the mean over seeds and tasks of their paired differences; t
     sqrt( t^2 (variance of d between seeds) / S  +  z^2 (variance between tasks of the mean over seeds) / N )
 
 with Student's t of S - 1 degrees of freedom and the normal's z; a lone seed has the second part alone. What seeds and
-tasks share is counted twice, so intervals are rather wide than narrow. The contribution is a ratio of two such
+tasks share is counted twice, so intervals are rather wide than narrow: of 10,000 simulated studies of 150 tasks
+(`tests/evals/test_coverage.py`) they hold the truth in 96.5 to 100 % where seeds do not differ but by chance, and in 94
+to 97 % where an arm's success spreads by 20 points between seeds. The contribution is a ratio of two such
 differences: Fieller's interval with the covariance of the same two parts. Nothing is resampled.
 """
 

@@ -1,6 +1,6 @@
 """The share of panels whose interval holds the truth: 10,000 panels for each size and success rate, all at once.
 
-The ranges are those that the docstring of `evals.statistics` states.
+The ranges are those that the docstrings of `evals.statistics` and `evals.studies` state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from scipy import stats
 
 from evals.clusters import clustered_ends
 from evals.comparison import compare, difference_ends
-from evals.statistics import paired, wilson
+from evals.statistics import contribution, fieller, mean_interval, paired, wilson, wilson_ends
+from evals.studies import Arm, difference
 
 DRAWS = 10_000
 WITHIN = 0.01
@@ -45,6 +46,34 @@ def test_of_tasks_played_once_at_every_rate(tasks: int):
         low, high = np.array([wilson(int(count), tasks) for count in counts]).T
         held = panels[(low <= rate) & (rate <= high)].sum() / DRAWS
         assert held == pytest.approx(0.95, abs=WITHIN), rate
+
+
+@pytest.mark.parametrize(
+    ("sizes", "low", "high"), [(range(300, 364), 0.939507, 0.960193), (range(364, 1320), 0.94, 0.96)]
+)
+def test_of_tasks_played_once_reckoned_exactly(sizes: range, low: float, high: float):
+    found = np.array([extremes(tasks) for tasks in sizes])
+    assert found.min() >= low
+    assert found.max() <= high
+    # The range of the smaller ones is no wider than it must be.
+    assert sizes[0] > 300 or (found.min(), found.max()) == pytest.approx((low, high), abs=1e-6)
+    assert extremes(350)[1] > 0.96
+
+
+def extremes(tasks: int) -> tuple[float, float]:
+    """The least and the greatest coverage of Wilson's interval at any rate from 0.1 to 0.9, which is its mirror image.
+
+    Between two ends of intervals the same counts hold the rate, so coverage is extreme beside an end.
+    """
+    counts = np.arange(tasks + 1)
+    low, high = wilson_ends(counts / tasks, tasks, 0.05)
+    low[0], high[-1] = 0.0, 1.0
+    ends = np.concatenate([low, high])
+    ends = ends[(ends > 0.1) & (ends < 0.5)]
+    rates = np.concatenate([[0.1, 0.5], ends - 1e-12, ends + 1e-12])
+    first, last = np.searchsorted(high, rates, "left"), np.searchsorted(low, rates, "right") - 1
+    held = stats.binom.cdf(last, tasks, rates) - stats.binom.cdf(first - 1, tasks, rates)
+    return float(held.min()), float(held.max())
 
 
 @pytest.mark.parametrize(("plays", "correlation"), [(2, 0), (2, 0.6), (5, 0), (5, 0.2), (5, 0.6)])
@@ -120,3 +149,59 @@ def test_of_the_bootstrap(tasks: int):
     a = np.repeat([1, 0, 0], counts[0])
     b = np.repeat([0, 0, 1], counts[0])
     assert compare(a, b).bootstrap == pytest.approx((low[0], high[0]), abs=0.015)
+
+
+@pytest.mark.parametrize("share", [0, 1 / 3, 2 / 3, 1])
+@pytest.mark.parametrize(("tasks", "gain"), [(300, 0.2), (300, 0.3), (500, 0.2)])
+def test_of_a_contribution(tasks: int, gain: float, share: float):
+    random = np.random.default_rng([tasks, int(10 * gain), int(3 * share)])
+    held, stated = 0, 0
+    for draw in range(DRAWS):
+        # Difficulty is shared by the arms, luck is their own; the base wins 0.3.
+        moved = (random.random(tasks) + random.uniform(-0.3, 0.3, (3, tasks))) % 1
+        base, layer, full = moved < np.array([0.3, 0.3 + share * gain, 0.3 + gain])[:, None]
+        if draw < 20:
+            found = contribution(base, layer, full).interval
+        gaps = np.stack([layer, full]).astype(float) - base
+        mean = gaps.mean(axis=1)
+        interval = fieller(mean[0], mean[1], np.cov(gaps) / tasks, 0.95, tasks - 1)
+        if draw < 20 and found is not None:
+            assert found == pytest.approx(interval)
+            stated += 1
+        held += interval.low <= share <= interval.high
+    assert stated > 10
+    assert held / DRAWS == pytest.approx(0.95, abs=WITHIN)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_of_a_mean(count: int):
+    values = np.random.default_rng(count).normal(0.3, 0.1, (DRAWS, count))
+    low, high = np.array([mean_interval(each) for each in values]).T
+    assert np.mean((low <= 0.3) & (high >= 0.3)) == pytest.approx(0.95, abs=WITHIN)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "spread", "low", "high"),
+    [
+        (2, 0.0, 0.98, 1.0),
+        (3, 0.0, 0.975, 0.995),
+        (5, 0.0, 0.965, 0.985),
+        (2, 0.05, 0.97, 0.995),
+        (5, 0.05, 0.96, 0.985),
+        (2, 0.2, 0.94, 0.97),
+        (3, 0.2, 0.94, 0.97),
+        (5, 0.2, 0.94, 0.97),
+    ],
+)
+def test_of_a_studys_difference(seeds: int, spread: float, low: float, high: float):
+    # Success of the trained arm spreads between seeds by so much; what seeds and tasks share is counted twice.
+    random, held = np.random.default_rng([seeds, int(100 * spread)]), 0
+    for _ in range(DRAWS):
+        hardness = random.random(150)
+        rates = np.clip(0.5 + spread * random.normal(size=(seeds, 1)), 0, 1)
+        won = np.where(random.random((seeds, 150)) < 0.7, hardness, random.random((seeds, 150))) < rates
+        base = Arm("base", None, {"panel": dict.fromkeys(range(seeds), hardness < 0.4)})
+        found = difference(Arm("1", 1e-3, {"panel": dict(enumerate(won))}), base, "panel")
+        assert found is not None
+        held += found.interval.low <= 0.1 <= found.interval.high
+    assert low <= held / DRAWS <= high

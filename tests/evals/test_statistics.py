@@ -170,25 +170,6 @@ def test_a_layer_that_equals_full_contributes_one(pairs: list[tuple[bool, bool]]
         assert result.interval.high >= 1.0 - 1e-9
 
 
-def test_intervals_cover_as_often_as_they_say() -> None:
-    # 300 tasks, of a difficulty shared by the arms; true success 0.3, 0.5 and 0.6, so the true contribution is 2 / 3.
-    generator = np.random.default_rng(20)
-    trials, paired_hits, ratio_hits, wilson_hits = 400, 0, 0, 0
-    for _ in range(trials):
-        difficulty = generator.uniform(size=300)
-        luck = generator.uniform(-0.3, 0.3, size=(3, 300))
-        base, layer, full = (
-            ((difficulty + noise) % 1.0 < rate) for noise, rate in zip(luck, (0.3, 0.5, 0.6), strict=True)
-        )
-        wilson_hits += wilson(int(base.sum()), 300).low <= 0.3 <= wilson(int(base.sum()), 300).high
-        interval = paired(layer, base).interval
-        paired_hits += interval.low <= 0.2 <= interval.high
-        found = contribution(base, layer, full).interval
-        ratio_hits += found is not None and found.low <= 2 / 3 <= found.high
-    for hits in (wilson_hits, paired_hits, ratio_hits):
-        assert 0.92 <= hits / trials <= 0.985
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
