@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -116,7 +117,9 @@ def test_a_run_of_another_seed_stands_among_its_worlds_entries(
     made = add(tmp_path, str(other_seed(run, tmp_path)))
     said = capsys.readouterr().out
     assert (made["panel"]["name"], made["kind"]) == (panel, "layer")
-    assert f"of {peers(made) + 1} on {panel}" in said
+    # Where the panel is drawn with the kept run's own seed, this delta is the kept one.
+    kept = any(committed.scored(other) == committed.scored(made) for other in committed.entries())
+    assert f"of {peers(made) + (not kept)} on {panel}" in said
     assert peers(made) >= 6
     assert "panel= with nothing its own" in said
 
@@ -213,3 +216,19 @@ def test_a_delta_stands_once_whatever_it_is_called(tmp_path: Path, capsys: pytes
     add(tmp_path, run, "temperatures=[1]")
     assert "of 7 on sokoban-valid-seed0" in capsys.readouterr().out
     assert len(read(tmp_path / "board.sqlite")) == 2
+
+
+def test_the_readme_says_what_add_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## How your delta ranks\n")[1]
+    shown = (
+        re.escape(section.split("```")[3].strip()).replace("leaderboard\\.sqlite", ".*").replace("others", "others?")
+    )
+    for letter in ("P", "N", "K", "A", "B", "C"):
+        shown = re.sub(rf"\b{letter}\b", r"\\d+", shown)
+    run = other_seed("alfworld-layer3-seed0", tmp_path)
+    summary = json.loads((run / "summary.json").read_text())
+    panel = {"name": "alfworld-valid_unseen-seed0", "tasks": 12, "sha256": "0" * 64}
+    summary["arms"]["layer"]["success"] = 0.5
+    (run / "summary.json").write_text(json.dumps(summary | {"panel": panel}))
+    add(tmp_path, str(run), "name=layer 3, GiGPO, seed 0")
+    assert re.search(rf"^{shown}$", capsys.readouterr().out, re.MULTILINE)
