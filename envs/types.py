@@ -133,11 +133,12 @@ class TextEnv(gymnasium.Env[str, str]):
         """The split that panels are drawn from: the same kind of data, tasks that training never plays."""
 
     def content_of(self, task: str) -> str:
-        """What data holds behind a task's name, as text, for hashes: a question and its answer, a level, a game's file.
+        """What stands behind a task's name, as text, for hashes: a question and its answer, a level, a game's facts.
 
         Two tasks of equal name and content are the same task, wherever the data lies and whatever the options are that
-        do not choose tasks. Empty where the name itself says all that the task is made from, and where a package that
-        comes with the world holds it.
+        do not choose tasks. A task that is made from its name has the content that is made here, so that another
+        generator shows; where a package holds the tasks and looking at each takes long, it is the package's own hash.
+        Empty where a world has no more to say than the name.
         """
         return ""
 

@@ -1,9 +1,9 @@
 """Panels: fixed, hashed lists of evaluation tasks.
 
 A panel is drawn from a seed or named by a file in `configs/panel/`. Either way its task names are hashed, and the hash
-stands beside every score made on it, so that two scores can be seen to rest on the same tasks. Where an environment
-reads its tasks from data, what stands behind the names is hashed too (`TextEnv.content_of`); of generated tasks the
-name says all.
+stands beside every score made on it, so that two scores can be seen to rest on the same tasks. What stands behind the
+names is hashed too (`TextEnv.content_of`): the questions and levels of data, what a generator makes of a name, a
+package.
 
 A panel's file names the environment, how its tasks are chosen, how they are meant to be played, and the hashes:
 
@@ -16,7 +16,7 @@ A panel's file names the environment, how its tasks are chosen, how they are mea
     turns: 1                       # optional: the environment's max_turns, unless the command names another number
     sampling: {temperatures: [0.0], seeds: [0]}   # optional, likewise
     sha256: 5b2a...                # of the names in order, or: not yet pinned
-    content_sha256: 90fe...        # of what stands behind them, or: not yet pinned; empty where names say all
+    content_sha256: 90fe...        # of what stands behind them, or: not yet pinned
 
 Other tasks than the pinned ones are refused. A hash that is not yet pinned is recorded at first use in the cache folder
 (`panels/NAME.json` below $KEYSTONE_CACHE or ~/.cache/keystone), and holds from then on.
@@ -51,7 +51,8 @@ class Panel:
     Attributes:
         name: what it is called.
         tasks: task names, in order.
-        content_sha256: hash of what stands behind the names, in order; empty where they say all, or nobody looked.
+        content_sha256: hash of what stands behind the names, in order; empty where the world says no more than they
+            do, or nobody looked.
         notes: what a command should say about how the panel was found.
     """
 
@@ -72,7 +73,8 @@ class Panel:
 
     def as_json(self) -> dict[str, Any]:
         """How summaries record it."""
-        return {"name": self.name, "tasks": len(self.tasks), "sha256": self.sha256}
+        content = {"content_sha256": self.content_sha256} if self.content_sha256 else {}
+        return {"name": self.name, "tasks": len(self.tasks), "sha256": self.sha256} | content
 
     def with_content(self, env: TextEnv) -> Panel:
         """Looks behind the names.
@@ -165,7 +167,8 @@ class FixedPanel(Rule):
         if pinned not in ("", NOT_PINNED) and here != pinned:
             raise InputError(
                 f"panel={self.name} has {what} of sha256 {pinned[:12]}, but those here have {here[:12] or 'none'}: "
-                f"{env.describe_data()}. Give the data the panel was made from (data=PATH)."
+                f"{env.describe_data()}. Give the data the panel was made from (data=PATH); for tasks that are made, "
+                "the release of Keystone, or of the package that makes them."
             )
 
 
@@ -226,7 +229,9 @@ def choose(
     """
     if not panel:
         make = partial(registry.make, env.name, **(options_of(env) | {"split": split}))
-        return make, draw(make(), f"{env.name}-{split}-seed{seed}", stream_seed(seed, "panel"), count)
+        here = make()
+        panel_name = f"{env.name}-{split}-seed{seed}"
+        return make, draw(here, panel_name, stream_seed(seed, "panel"), count).with_content(here)
     fixed = read(panel)
     fixed.check_env(env.name)
     options, notes = fixed.options_with(options_of(env))

@@ -167,8 +167,6 @@ def check(config: EvalConfig) -> _Inputs:
         parse_context(config.policy.context)
     elif not is_player:
         model_path = _check_model(config, env)
-    if not config.panel:
-        panel = panel.with_content(env)
     stated = sampling_of(config.panel)
     temperatures = config.temperatures or stated.temperatures or _TEMPERATURES
     typed_seeds = given_seeds or ((config.seed,) if config.seed else ())
@@ -220,7 +218,6 @@ def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
         model["context"] = config.policy.context
     if inputs.model_path and config.policy.thinking != "auto":
         model["thinking"] = config.policy.thinking
-    content = {"content_sha256": inputs.panel.content_sha256} if inputs.panel.content_sha256 else {}
     return {
         "env": config.env.name,
         "options": inputs.make_env.keywords,
@@ -229,7 +226,7 @@ def facts_of(config: EvalConfig, inputs: _Inputs) -> dict[str, Any]:
         "seed": config.seed,
         "seeds": list(inputs.seeds),
         "temperatures": list(inputs.temperatures),
-        "panel": inputs.panel.as_json() | content,
+        "panel": inputs.panel.as_json(),
         "data": inputs.data,
     }
 

@@ -11,6 +11,7 @@ this environment stays finished. Left out: the embodied half of ALFWorld.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from envs.alfworld.difficulty import Difficulty
 from envs.alfworld.oracle import plan_from
 from envs.alfworld.reading import Outline, load_json, read_bytes, read_outline
 from envs.alfworld.reference import ReferenceWorld, check_loads, reference_file
-from envs.alfworld.tasks import GOALS, Location, TaskSource
+from envs.alfworld.tasks import GOALS, Location, TaskSource, generated_problem
 from envs.alfworld.world import World
 from envs.config_schema import key
 from envs.drawing import check_reset, seed_of
@@ -164,10 +165,10 @@ class ALFWorld(TextEnv):
         return "valid_seen" if self._source.index is not None else "valid_unseen"
 
     def content_of(self, task: str) -> str:
-        """The facts of a real game and its task line; not its domain and grammar, which differ between releases."""
+        """The facts of a game and its task line; not its domain and grammar, which differ between releases."""
         location = self._source.locate(task)
         if location.generated:
-            return ""
+            return json.dumps(generated_problem(location.game), default=sorted)
         facts = load_json(read_bytes(location.game), location.game).get("pddl_problem")
         return f"{facts}\0{location.goal or read_outline(location.game).sentence}"
 

@@ -138,12 +138,8 @@ class CodeProblems(TextEnv):
         return "test"
 
     def content_of(self, task: str) -> str:
-        """The problem and its tests, of files and data sets, as they stand there."""
-        if not self._given:
-            return ""
-        if task not in self._given:
-            self._find(task)
-        problem = self._given[task]
+        """The problem and its tests; of files and data sets, as they stand there."""
+        problem = self._given[task] if task in self._given else self._find(task)
         return json.dumps([problem.statement, problem.tests, problem.reference])
 
     def describe_data(self) -> str:

@@ -27,7 +27,7 @@ from envs.drawing import check_reset, seed_of
 from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.scienceworld.commands import admissible
-from envs.scienceworld.server import Server, ServerError, find_java, find_simulator
+from envs.scienceworld.server import Server, ServerError, find_java, find_simulator, simulator_sha256
 from envs.scienceworld.tasks import (
     ALL_SIMPLIFICATIONS,
     SIMPLIFICATIONS,
@@ -147,6 +147,10 @@ class ScienceWorld(TextEnv):
     def evaluation_split(self) -> str:
         """The published development split."""
         return "dev"
+
+    def content_of(self, task: str) -> str:
+        """The hash of the package's simulator, which holds all tasks: starting each takes Java minutes a panel."""
+        return simulator_sha256()
 
     def describe_data(self) -> str:
         """Says in one line which tasks are played."""

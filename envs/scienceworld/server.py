@@ -13,6 +13,7 @@ from Java, which the simulator does not use.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import selectors
@@ -22,6 +23,7 @@ import tempfile
 import threading
 import time
 import weakref
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,6 +75,16 @@ def find_simulator() -> str:
             f"env=scienceworld needs ScienceWorld ({error}). Install it: pip install 'keystone-rl[scienceworld]'"
         ) from error
     return os.pathsep.join((find_jar_path(), JAR_PATH))
+
+
+@cache
+def simulator_sha256() -> str:
+    """Returns the hash of the package's simulator.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    return hashlib.sha256(Path(find_simulator().rpartition(os.pathsep)[2]).read_bytes()).hexdigest()
 
 
 class Server:

@@ -21,7 +21,7 @@ from envs.drawing import check_reset, seed_of
 from envs.errors import InputError
 from envs.players import RandomPlayer
 from envs.textworld.families import FAMILIES, SPLITS, Family, is_made
-from envs.textworld.files import FACTS, read_bytes
+from envs.textworld.files import FACTS, made_sha256, read_bytes
 from envs.textworld.library import library
 from envs.textworld.story import Story
 from envs.textworld.tasks import TaskSource
@@ -138,9 +138,9 @@ class TextWorld(TextEnv):
         return "valid"
 
     def content_of(self, task: str) -> str:
-        """What TextWorld knows of a game, of game files."""
+        """What TextWorld knows of a game; of a made one the hash of what it consists of."""
         if is_made(task):
-            return ""
+            return made_sha256(task)
         return read_bytes(self._source.locate(task).with_suffix(FACTS)).decode("utf-8", "surrogateescape")
 
     def describe_data(self) -> str:

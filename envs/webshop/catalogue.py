@@ -10,6 +10,7 @@ that evaluation has.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import zlib
@@ -42,16 +43,16 @@ class Catalogue:
         goals: by name.
         splits: names of goals by split.
         source: what it was made from, in words.
+        sha256: over the files, or over what a generated shop has in their place.
         characters: that its texts are written in, beside the printable ones of ASCII.
-        sha256: over the files; empty for a generated shop.
     """
 
     shop: Shop
     goals: dict[str, Goal]
     splits: dict[str, list[str]]
     source: str
+    sha256: str
     characters: frozenset[str] = frozenset()
-    sha256: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -63,7 +64,8 @@ def generated_catalogue(num_products: int) -> Catalogue:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name, goal in goals.items():
         splits[split_of_tenth(zlib.crc32(goal.asin.encode()) % 10)].append(name)
-    return Catalogue(Shop(products), goals, splits, f"a generated shop of {num_products:,} products")
+    digest = hashlib.sha256(json.dumps([items, attributes, instructions]).encode()).hexdigest()
+    return Catalogue(Shop(products), goals, splits, f"a generated shop of {num_products:,} products", digest)
 
 
 def read_catalogue(data: str, instructions: str) -> Catalogue:
@@ -125,7 +127,7 @@ def _read(instructions: str, *files: tuple[str, int]) -> Catalogue:
     texts = [text for product in products.values() for text in product.texts] + [goal.instruction for goal in goals]
     characters = {character for text in texts for character in text + text.lower()}
     named = {goal.name: goal for goal in goals}
-    return Catalogue(Shop(products), named, _splits_of(goals, order), source, frozenset(characters), digest)
+    return Catalogue(Shop(products), named, _splits_of(goals, order), source, digest, frozenset(characters))
 
 
 def _splits_of(goals: list[Goal], order: Sequence[str]) -> dict[str, list[str]]:

@@ -135,9 +135,7 @@ class WebShop(TextEnv):
         return "valid"
 
     def content_of(self, task: str) -> str:
-        """The goal, and the hash of the shop's files."""
-        if _GENERATED.fullmatch(task):
-            return ""
+        """The goal, and the hash of the shop."""
         catalogue, goal = self._open(task)
         return json.dumps([asdict(goal), catalogue.sha256], sort_keys=True)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,8 @@ def test_a_panel_without_data_is_the_pinned_one(name: str):
     rule = read(name)
     assert panel.sha256 == rule.sha256
     assert len(panel.tasks) == len(set(panel.tasks)) in (300, 500)
-    assert (panel.content_sha256, panel.notes) == ("", ())
+    assert panel.content_sha256 == rule.content_sha256 != ""
+    assert panel.notes == ()
     assert make.keywords["max_turns"] == rule.turns
 
 
@@ -102,7 +105,104 @@ def test_a_panel_of_a_package_is_the_pinned_one(name: str):
         _, panel = chosen(name)
     except envs.errors.MissingExtraError as error:
         pytest.skip(str(error))
-    assert panel.sha256 == read(name).sha256
+    assert (panel.sha256, panel.content_sha256) == (read(name).sha256, read(name).content_sha256)
+    assert panel.content_sha256 != ""
+
+
+def another_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALFWorld's generator leaves a thing out of one game."""
+    from envs.alfworld import environment
+
+    made, changed = environment.generated_problem, chosen("alfworld_generated_unseen")[1].tasks[150]
+
+    def other(name: str) -> Any:
+        problem = made(name)
+        return problem._replace(things=problem.things[1:]) if name == changed else problem
+
+    monkeypatch.setattr(environment, "generated_problem", other)
+
+
+def another_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sokoban's generator gives one number the level of another."""
+    from envs.sokoban import environment
+
+    made, changed = environment.generate, int(chosen("sokoban_generated")[1].tasks[7].rpartition("/")[2])
+    monkeypatch.setattr(
+        environment, "generate", lambda of, split, number: made(of, split, number + 1000 * (number == changed))
+    )
+
+
+def another_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generated shop's last product costs something else."""
+    from envs.webshop import catalogue
+
+    made = catalogue.generated_shop
+
+    def other(num_products: int) -> Any:
+        items, *rest = made(num_products)
+        return [*items[:-1], items[-1] | {"pricing": "$9,999.00"}], *rest
+
+    monkeypatch.setattr(catalogue, "generated_shop", other)
+    # With a memory of its own: other tests go on with the shop as it is.
+    anew = cache(catalogue.generated_catalogue.__wrapped__)
+    monkeypatch.setattr("envs.webshop.environment.generated_catalogue", anew)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("alfworld_generated_unseen", another_room),
+        ("sokoban_generated", another_level),
+        ("webshop_generated", another_price),
+    ],
+)
+def test_a_generator_that_makes_one_task_otherwise_is_refused(
+    name: str,
+    changed: Callable[[pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    changed(monkeypatch)
+    rule = read(name)
+    assert evaluate(f"env={rule.env}", f"panel={name}", "policy=random") == 2
+    said = capsys.readouterr().err
+    assert f"panel={name} has contents of tasks of sha256 {rule.content_sha256[:12]}, but those here have" in said
+    assert "the release of Keystone, or of the package that makes them." in said
+    assert said.count("\n") == 1
+
+
+def test_another_simulator_of_scienceworld_is_refused(monkeypatch: pytest.MonkeyPatch):
+    try:
+        envs.make("scienceworld")
+    except envs.errors.MissingExtraError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr("envs.scienceworld.environment.simulator_sha256", lambda: "0" * 64)
+    with pytest.raises(InputError, match="panel=scienceworld_test has contents of tasks of sha256 631db4024fc6, but"):
+        chosen("scienceworld_test")
+
+
+def test_generated_problems_have_a_content(monkeypatch: pytest.MonkeyPatch):
+    def drawn(*words: str) -> dict[str, Any]:
+        return choose(load(EvalConfig, list(words)).env, "", "test", 0, 3)[1].as_json()
+
+    for env, maker in (
+        ("math", "envs.math_problems.generator.Generator.problem"),
+        ("code", "envs.code_problems.environment.generate"),
+    ):
+        before = drawn(f"env={env}")
+        assert len(before["content_sha256"]) == 64
+        assert drawn(f"env={env}", "env.max_turns=9") == before
+        made = pkgutil.resolve_name(maker)
+        with monkeypatch.context() as patch:
+            patch.setattr(maker, lambda *given, made=made: reworded(made(*given)))
+            after = drawn(f"env={env}")
+        assert after["sha256"] == before["sha256"]
+        assert after["content_sha256"] != before["content_sha256"]
+
+
+def reworded(problem: Any) -> Any:
+    said = next(name for name in ("question", "statement") if hasattr(problem, name))
+    return replace(problem, **{said: f"{getattr(problem, said)} Please."})
 
 
 def test_panels_of_real_data_are_the_pinned_ones(

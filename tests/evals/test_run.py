@@ -112,7 +112,8 @@ def test_a_scripted_player_on_generated_games(capsys: pytest.CaptureFixture[str]
     panel = found["panel"]
     assert panel["tasks"] == len(played) == 24
     assert panel["sha256"] == panels.Panel("", tuple(row["task"] for row in played)).sha256
-    assert f"panel: alfworld-valid_unseen-seed3, 24 tasks, sha256 {panel['sha256']}\n" in said
+    hashes = f"sha256 {panel['sha256']}, of their content {panel['content_sha256']}"
+    assert f"panel: alfworld-valid_unseen-seed3, 24 tasks, {hashes}\n" in said
     assert "data: generated household games, unseen rooms" in said
     won = sum(row["won"] for row in played)
     assert won > 18

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from envs.errors import InputError
-from envs.textworld import making
+from envs.textworld import files, making
 from envs.textworld.families import MadeTask
-from envs.textworld.files import made_file
+from envs.textworld.files import made_file, made_sha256
 from envs.textworld.making import make_game
 
 
@@ -28,6 +32,26 @@ def test_shortcuts_change_nothing(name: str, textworld: object, monkeypatch: pyt
     quick = [json.dumps(make_game(task).serialize()) for _ in range(2)]
     monkeypatch.setattr(making, "_quicker", nullcontext)
     assert quick == [json.dumps(make_game(task).serialize())] * 2
+
+
+def test_what_a_made_game_consists_of_is_the_same_in_every_process_and_in_the_cache(
+    tmp_path: Path, textworld: object, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+    name, others = "cooking/recipe=1,take=1,go=6/test/1", "cooking/recipe=1,take=1,go=6/test/2"
+    found = made_sha256.__wrapped__(name)
+    said = f"from envs.textworld.files import made_sha256; print(made_sha256({name!r}))"
+    for seed in ("1", "2"):
+        done = subprocess.run([sys.executable, "-c", said], env={**os.environ, "PYTHONHASHSEED": seed}, stdout=-1)
+        assert done.stdout.decode().strip() == found
+    other = made_sha256.__wrapped__(others)
+    assert other != found
+    made_file(name)
+    # The game that is played is the one in the cache, whoever made it.
+    monkeypatch.setattr(files, "make_game", lambda task: make_game(MadeTask(others)))
+    assert made_sha256.__wrapped__(name) == found
+    shutil.rmtree(tmp_path / "textworld")
+    assert made_sha256.__wrapped__(name) == other
 
 
 def test_a_compiler_for_another_machine(tmp_path: Path, textworld: object, monkeypatch: pytest.MonkeyPatch):
