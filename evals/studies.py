@@ -109,7 +109,7 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
             f"the cells began with {len(starts)} different policies ({marks}), so they cannot be compared."
         )
     arms: dict[str, Arm] = {}
-    hashes: dict[str, str] = {}
+    hashes: dict[tuple[str, str], str] = {}
     for row in rows:
         if "panels" not in row:
             continue
@@ -121,10 +121,12 @@ def arms_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Arm]:
             )
         arm.seconds[row["seed"]] = row["cost"]["seconds"]
         for name, panel in row["panels"].items():
-            if hashes.setdefault(name, panel["sha256"]) != panel["sha256"]:
-                raise InputError(
-                    f"cells played different tasks under the name {shortened(name)}, so they cannot be paired."
-                )
+            for of in ("sha256", "content_sha256"):
+                # Cells of before contents were recorded name none.
+                if of in panel and hashes.setdefault((name, of), panel[of]) != panel[of]:
+                    raise InputError(
+                        f"cells played different tasks under the name {shortened(name)}, so they cannot be paired."
+                    )
             arm.wins.setdefault(name, {})[row["seed"]] = np.array([mark == "1" for mark in panel["wins"]])
 
     def place(name: str) -> tuple[int, int, str]:
@@ -220,7 +222,7 @@ def build(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[s
     """
     arms = arms_of(rows)
     panels = {
-        name: {"tasks": panel["tasks"], "sha256": panel["sha256"]}
+        name: {of: panel[of] for of in ("tasks", "sha256", "content_sha256") if of in panel}
         for row in rows
         for name, panel in row.get("panels", {}).items()
     }

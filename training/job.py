@@ -106,7 +106,9 @@ def _check_inputs(run: Run, stages: Stages, found: dict[str, str]) -> None:
         InputError: model, data or tasks are others than when the run began.
     """
     found |= {"panel": run.panel.sha256, "tuning tasks": run.tuning.sha256}
-    begun = stages.setdefault("inputs", found)
+    found |= {"panel content": run.panel.content_sha256}
+    # A run that an earlier release began has noted no content.
+    begun = {"panel content": run.panel.content_sha256, **stages.setdefault("inputs", found)}
     for name, value in found.items():
         if begun.get(name) != value:
             raise InputError(

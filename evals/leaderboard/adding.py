@@ -23,6 +23,7 @@ from envs.config_schema import key
 from envs.errors import InputError
 from evals.hardware import hardware, versions
 from evals.leaderboard import choosing, committed, database, scoring, sources
+from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.database import Database
 from evals.leaderboard.entries import KINDS, SCHEMA, Entry, algorithm_label, check_name, trained_name
 from evals.leaderboard.standing import elsewhere, standing
@@ -199,16 +200,21 @@ def _changed(options: Any, usual: Any) -> dict[str, str]:  # noqa: ANN401 - a da
 
 
 def _check_panel(source: sources.Source, job: scoring.Job) -> None:
-    """A panel of the same name must be the same tasks.
+    """A panel of the same name must be the same tasks, as far as is known of what stands behind their names.
 
     Raises:
         InputError: it is another one.
     """
-    if source.panel and source.panel["name"] == job.panel.name and source.panel["sha256"] != job.panel.sha256:
-        raise InputError(
-            f"panel {job.panel.name}: what you add was scored on tasks of sha256 {source.panel['sha256'][:12]}, those "
-            f"here have {job.panel.sha256[:12]}. Give the data it was scored on (data=PATH), or another panel=."
-        )
+    if source.panel.get("name") != job.panel.name:
+        return
+    here = job.panel.as_json()
+    for name, what in (("sha256", "tasks"), ("content_sha256", "contents of tasks")):
+        then, now = source.panel.get(name), here.get(name)
+        if then and now and then != now:
+            raise InputError(
+                f"panel {job.panel.name}: what you add was scored on {what} of sha256 {then[:12]}, those here have "
+                f"{now[:12]}. Give the data it was scored on (data=PATH), or another panel=."
+            )
 
 
 def _check_hashes(
@@ -284,7 +290,7 @@ def _against(source: sources.Source, entry: Mapping[str, Any]) -> str:
     """Says what it scored before, where the same panel was played."""
     before, now, panel = source.success, entry["score"]["success"], entry["panel"]
     assert before is not None
-    if source.panel.get("sha256") != panel["sha256"]:
+    if not source.panel or tasks_of(source.panel) != tasks_of(panel):
         return f"it had {100 * before:.1f} % on {source.panel['name']}, another panel"
     return f"it said {100 * before:.1f} % on this panel; scored again it has {100 * now:.1f} %"
 

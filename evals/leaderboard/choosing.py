@@ -17,6 +17,7 @@ from envs import presets
 from envs.config import load
 from envs.registry import config_class, options_of
 from evals.leaderboard import committed
+from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.entries import Entry, conditions
 from evals.leaderboard.ranking import tables
 from evals.leaderboard.sources import Source
@@ -65,7 +66,7 @@ def choose(source: Source, typed: Mapping[str, str], words: Sequence[str]) -> tu
         return [], ""  # the saved configuration of an evaluation names its own
     world = load(EvalConfig, [word for word in words if re.match(r"(env|data)[.=]", word)]).env
     own, stand = source.panel, [entry for entry in committed.entries() if entry["env"] == world.name]
-    peers = sum(entry["panel"]["sha256"] == own["sha256"] for entry in stand) if own else 0
+    peers = sum(tasks_of(entry["panel"]) == tasks_of(own) for entry in stand) if own else 0
     is_fixed = bool(own) and own["name"] in committed.fixed_panels()
     if peers or is_fixed:
         line = f"panel {own['name']}, as before: {peers} entries that come with Keystone stand there.{_OTHERS}"

@@ -11,6 +11,7 @@ from typing import Any
 from envs import presets
 from envs.errors import InputError
 from envs.installation import REPOSITORY
+from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.entries import Entry, check, conditions, key_of
 from evals.leaderboard.ranking import table_key
 
@@ -39,7 +40,7 @@ def scored(entry: Entry) -> str:
 
 def panels(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """The panels that entries stand on, in order of name, with their world."""
-    found = {entry["panel"]["sha256"]: {"env": entry["env"], **entry["panel"]} for entry in entries(folder)}
+    found = {tasks_of(entry["panel"]): {"env": entry["env"], **entry["panel"]} for entry in entries(folder)}
     return sorted(found.values(), key=lambda panel: str(panel["name"]))
 
 

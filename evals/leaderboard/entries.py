@@ -6,7 +6,7 @@ An entry is a JSON object, one row of the database or one file of `evals/results
     name        what people see
     kind        one of KINDS
     env         the world, and `options`, those of it that were set
-    panel       name, tasks, sha256
+    panel       name, tasks, sha256 of their names and content_sha256 of what stands behind them, where it is known
     policy      the base policy or the scripted player, with `base_sha256` and `delta_sha256`
     layer       what was trained, as `layer=` writes it, and `algorithm`
     sampling    temperature, seeds, max_turns, max_reply_tokens
@@ -31,6 +31,7 @@ from typing import Any
 
 from envs.errors import InputError, shortened
 from envs.registry import config_class
+from evals.leaderboard.contents import other_content
 
 SCHEMA = 1
 KINDS = ("random", "expert", "oracle", "base", "layer", "lora", "full", "committee", "endpoint", "other")
@@ -45,10 +46,12 @@ Entry = Mapping[str, Any]
 
 def key_of(entry: Entry) -> str:
     """What tells an entry from others: the hash of its name, panel, conditions, weights and sampling."""
+    content = other_content(entry["panel"])
     known = [
         *(entry[name] for name in ("name", "env", "policy", "base_sha256", "delta_sha256", "sampling")),
         entry["panel"]["sha256"],
         conditions(entry),
+        *([content] if content else []),
     ]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -232,6 +235,7 @@ _FIELDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     ("panel.name", "a name", _is_name),
     ("panel.tasks", "a number of at least 1", _is_count),
     ("panel.sha256", "64 hexadecimal digits", is_hash),
+    ("panel.content_sha256", "64 hexadecimal digits, or left out", lambda value: value is _NOTHING or is_hash(value)),
     ("policy", "text", _is_text),
     ("base_sha256", "64 hexadecimal digits or null", _or_null(is_hash)),
     ("delta_sha256", "64 hexadecimal digits, a list of them, or null", _or_null(_is_hashes)),

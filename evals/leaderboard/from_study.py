@@ -93,7 +93,7 @@ def _entry(
         "kind": kind,
         "env": facts["env"],
         "options": options,
-        "panel": {name: panel[name] for name in ("name", "tasks", "sha256")},
+        "panel": {name: panel[name] for name in ("name", "tasks", "sha256", "content_sha256") if name in panel},
         "policy": facts["model"],
         "base_sha256": row["base_sha256"],
         "delta_sha256": None,

@@ -1,12 +1,12 @@
 """Places on a panel, with ties shown as ties.
 
-A table holds the entries of one world that played the same tasks (same hash) under the same conditions (turns and
-other options that change what a task asks). Within a table every pair of entries is compared task by task, by the exact
-sign-flip test on the differences of their wins: under the hypothesis that both are equally good each task's difference
-is as likely as its negative, and p is the share of all sign patterns whose sum is at least as far from zero as the one
-found. Where each task was played once by both, this is the exact McNemar test (McNemar 1947, Psychometrika 12:153).
-Holm's correction (Holm 1979, Scandinavian Journal of Statistics 6:65) is taken over all pairs of the table. A
-difference is clear if its corrected p is below 0.05.
+A table holds the entries of one world that played the same tasks (same hashes of their names and of what stands behind
+them) under the same conditions (turns and other options that change what a task asks). Within a table every pair of
+entries is compared task by task, by the exact sign-flip test on the differences of their wins: under the hypothesis
+that both are equally good each task's difference is as likely as its negative, and p is the share of all sign patterns
+whose sum is at least as far from zero as the one found. Where each task was played once by both, this is the exact
+McNemar test (McNemar 1947, Psychometrika 12:153). Holm's correction (Holm 1979, Scandinavian Journal of Statistics
+6:65) is taken over all pairs of the table. A difference is clear if its corrected p is below 0.05.
 
 Entries are sorted by success, and each has the range of places that the clear differences leave it: with K entries, the
 best is one more than the number of those clearly better, the worst is K less the number of those clearly worse. That is
@@ -28,6 +28,7 @@ from scipy import special
 
 from evals.comparison import holm, sign_flip
 from evals.findings import SIGNIFICANCE
+from evals.leaderboard.contents import other_content
 from evals.leaderboard.entries import Entry, conditions, seeds
 
 
@@ -59,7 +60,9 @@ def table_key(entry: Entry) -> str:
     """What entries must agree in to be ranked together."""
     panel = entry["panel"]
     played = conditions(entry) | {"max_turns": entry["sampling"].get("max_turns")}
-    return json.dumps([entry["env"], panel["name"], panel["sha256"], played], sort_keys=True)
+    content = other_content(panel)
+    known = [entry["env"], panel["name"], panel["sha256"], played, *([content] if content else [])]
+    return json.dumps(known, sort_keys=True)
 
 
 def tables(entries: Iterable[Entry]) -> list[list[Entry]]:

@@ -199,8 +199,10 @@ def _checked(source: Source) -> Source:
     Raises:
         TypeError: one of them is not.
     """
-    if source.panel and not (isinstance(source.panel["name"], str) and isinstance(source.panel["sha256"], str)):
-        raise TypeError("its panel has no name and hash")
+    if source.panel:
+        texts = (source.panel["name"], source.panel["sha256"], source.panel.get("content_sha256", ""))
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("its panel has no name and hash")
     for name in ("base_sha256", "delta_sha256"):
         if not isinstance(getattr(source, name), str | None):
             raise TypeError(f"{name} is no text")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agents.starts import written
 from evals.leaderboard.choosing import changes
+from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.entries import Entry, key_of
 from evals.leaderboard.ranking import rank, table_key, tables
 
@@ -41,8 +42,8 @@ def elsewhere(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     Returns:
         One line, or none.
     """
-    panel, own = entry["panel"], table_key(entry)
-    same = [other for other in entries if (other["env"], other["panel"]) == (entry["env"], panel)]
+    own = table_key(entry)
+    same = [other for other in entries if _played(other) == _played(entry)]
     largest = max(tables(same), key=len)
     wanted = changes(entry["options"], largest[0])
     if len(largest) <= sum(table_key(other) == own for other in same) or not wanted:
@@ -50,3 +51,8 @@ def elsewhere(entry: Entry, entries: Sequence[Entry]) -> list[str]:
     here = ", ".join(f"env.{name}={written(entry['options'].get(name))}" for name in wanted)
     there = " ".join(f"env.{name}={written(value)}" for name, value in wanted.items())
     return [f"{len(largest)} entries played these tasks with {there}, this one with {here}: add {there} ranks it there"]
+
+
+def _played(entry: Entry) -> tuple[str, ...]:
+    """What entries that played the same tasks have in common, under whatever conditions."""
+    return (entry["env"], entry["panel"]["name"], *tasks_of(entry["panel"]))

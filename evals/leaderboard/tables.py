@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.figures import range_of_percent
+from evals.leaderboard.contents import other_content
 from evals.leaderboard.entries import Entry, conditions, seeds
 from evals.leaderboard.ranking import Ranked, table_key
 
@@ -51,9 +52,11 @@ def title(entry: Entry) -> str:
 
 
 def conditions_line(entry: Entry) -> str:
-    """The conditions that are not the world's own, each after a comma: ", max_turns=30"."""
+    """Content that is not the pinned one, and conditions that are not the world's own: ", max_turns=30"."""
+    content = other_content(entry["panel"])
     others = conditions(entry) | ({"max_turns": turns} if (turns := entry["sampling"].get("max_turns")) else {})
-    return "".join(f", {name}={value}" for name, value in sorted(others.items()))
+    said = f", content {content[:12]}" if content else ""
+    return said + "".join(f", {name}={value}" for name, value in sorted(others.items()))
 
 
 def terminal(rows: Sequence[Row], width: int) -> Table:
@@ -215,6 +218,7 @@ def _flat(row: Row) -> dict[str, Any]:
         **{name: _inert(entry[name]) for name in ("kind", "env", "policy", "layer", "algorithm")},
         "panel": _inert(panel["name"]),
         "panel_sha256": panel["sha256"],
+        "panel_content_sha256": panel.get("content_sha256"),
         "tasks": panel["tasks"],
         "conditions": json.dumps(conditions(entry), sort_keys=True),
         "temperature": sampling["temperature"],

@@ -251,6 +251,13 @@ def test_cells_of_different_tasks_are_not_paired():
     rows[0]["panels"][PANEL]["sha256"] = "0" * 64
     with pytest.raises(InputError, match="cells played different tasks under the name rooms"):
         build(FACTS, rows)
+    # Cells of before contents were recorded name none.
+    rows = cells(RATES)
+    rows[1]["panels"][PANEL]["content_sha256"] = "0" * 64
+    build(FACTS, rows)
+    rows[2]["panels"][PANEL]["content_sha256"] = "1" * 64
+    with pytest.raises(InputError, match="cells played different tasks under the name rooms"):
+        build(FACTS, rows)
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> Path:

@@ -38,6 +38,9 @@ class Guess(TextEnv):
     def evaluation_split(self) -> str:
         return "test"
 
+    def content_of(self, task: str) -> str:
+        return f"door {zlib.crc32(task.encode()) % 7}"
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, Info]:
         self.task = options["task"] if options else self.sample_tasks(seed or 0, 1)[0]
         if self.task.partition(":")[0] not in ("train", "test"):

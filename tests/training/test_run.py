@@ -284,6 +284,18 @@ def test_a_run_does_not_go_on_upon_other_weights(straight: Path, model_folder: P
     assert done.stderr.count("\n") == 1
 
 
+def test_a_run_does_not_go_on_upon_other_contents_of_its_panel(straight: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    shutil.copytree(straight, folder)
+    state, summary = (json.loads((folder / name).read_text()) for name in (STATE, SUMMARY))
+    assert state["inputs"]["panel content"] == summary["panel"]["content_sha256"] != ""
+    state["inputs"]["panel content"] = "0" * 64
+    (folder / STATE).write_text(json.dumps(state))
+    done = call(f"resume={folder}")
+    assert done.returncode == 2
+    assert "the run's panel content changed since it began, from '0000" in done.stderr
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -16,6 +16,7 @@ from evals import run
 from evals.leaderboard import sources
 from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.database import read
+from evals.leaderboard.ranking import tables
 from tests.evals.test_run import Eventful
 from tests.training.guessing import write_model
 from training.config import RunConfig
@@ -225,6 +226,45 @@ def test_another_panel_of_the_same_name_is_refused(here: Path, capsys: pytest.Ca
     summary["panel"]["sha256"] = "0" * 64
     Path("run/summary.json").write_text(json.dumps(summary))
     assert "was scored on tasks of sha256 000000000000, those here have" in refusal(capsys, "run")
+
+
+def test_other_contents_under_the_same_names_are_refused(here: Path, capsys: pytest.CaptureFixture[str]):
+    summary = json.loads(Path("run/summary.json").read_text())
+    known = summary["panel"]["content_sha256"]
+    summary["panel"]["content_sha256"] = "0" * 64
+    Path("run/summary.json").write_text(json.dumps(summary))
+    said = refusal(capsys, "run")
+    assert f"was scored on contents of tasks of sha256 000000000000, those here have {known[:12]}. Give" in said
+    # A run of before contents were recorded.
+    del summary["panel"]["content_sha256"]
+    Path("run/summary.json").write_text(json.dumps(summary))
+    assert call("add", "run") == 0
+    assert entries()[0]["panel"]["content_sha256"] == known
+
+
+def test_equal_names_of_different_questions_do_not_rank_together(here: Path, capsys: pytest.CaptureFixture[str]):
+    for name, answers in (("one", (3, 5, 8)), ("two", (3, 5, 9))):
+        rows = [json.dumps({"question": f"What is {answer}?", "answer": str(answer)}) for answer in answers]
+        Path(name).mkdir()
+        (Path(name) / "test.jsonl").write_text("\n".join(rows) + "\n")
+    words = ("env=math", "policy=oracle", "panel=", "split=test", "tasks=3")
+    for data in ("one", "two", "one"):
+        assert call("add", *words, f"data={data}") == 0
+    first, second = entries()
+    assert first["panel"]["sha256"] == second["panel"]["sha256"]
+    assert first["panel"]["content_sha256"] != second["panel"]["content_sha256"]
+    assert [len(table) for table in tables([first, second])] == [1, 1]
+    capsys.readouterr()
+    assert call("show", "entries=own") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for each in (first, second):
+        assert f"content {each['panel']['content_sha256'][:12]}" in said
+    # What was scored on the one is not entered as scored on the other.
+    evaluated = ["env=math", "policy=oracle", "split=test", "tasks=3", "data=one", "out=evaluated"]
+    assert run_command("evals", run.EvalConfig, run.main, description="", argv=evaluated) == 0
+    capsys.readouterr()
+    assert call("add", "evaluated", "data=two") == 2
+    assert "what you add was scored on contents of tasks of sha256" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from envs.errors import InputError
+from envs.config import load
+from envs.errors import InputError, MissingExtraError
+from evals import panels
+from evals.leaderboard import committed
+from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.entries import check, check_name, conditions, key_of, trained_name
+from evals.leaderboard.ranking import table_key
+from evals.run import EvalConfig
 from tests.evals.leaderboard.made import entry, sha
 
 WHOLE = entry("layer 3", [1, 0, 1, 1])
@@ -40,6 +46,7 @@ def test_a_whole_entry_is_taken_as_it_is():
         ("name", "turned\N{RIGHT-TO-LEFT OVERRIDE}round"),
         ("kind", "best"),
         ("panel.sha256", "1234"),
+        ("panel.content_sha256", ""),
         ("panel.tasks", 0),
         ("delta_sha256", sha("x").upper()),
         ("sampling.seeds", []),
@@ -103,6 +110,32 @@ def test_entries_that_differ_in_cost_alone_are_the_same_entry():
         ("options.max_turns", 50),
     ]:
         assert key_of(changed(path, value)) != key_of(WHOLE)
+
+
+def test_content_tells_entries_apart_and_none_counts_as_the_pinned_one():
+    rule = panels.read("sokoban_generated")
+    panel = {"name": rule.name, "tasks": 4, "sha256": rule.sha256}
+    absent = changed("panel", panel)
+    pinned = changed("panel", panel | {"content_sha256": rule.content_sha256})
+    other = changed("panel", panel | {"content_sha256": sha("another generator")})
+    assert key_of(absent) == key_of(pinned) != key_of(other)
+    assert table_key(absent) == table_key(pinned) != table_key(other)
+    # Where nothing is pinned, nobody knows what an entry without a content stands for.
+    assert table_key(WHOLE) != table_key(changed("panel.content_sha256", sha("some")))
+
+
+@pytest.mark.parametrize("env", ["code", "math", "sokoban_tiny", "textworld_tiny"])
+def test_the_drawn_panels_of_committed_entries_have_the_content_of_new_ones(env: str):
+    world = env.partition("_")[0]
+    name = f"{world}-{'test' if world in ('code', 'math') else 'valid'}-seed0"
+    (old,) = (entry for entry in committed.panels() if entry["name"] == name)
+    try:
+        _, panel = panels.choose(load(EvalConfig, [f"env={env}"]).env, "", name.split("-")[1], 0, old["tasks"])
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    assert (panel.name, panel.sha256) == (name, old["sha256"])
+    assert len(panel.content_sha256) == 64
+    assert tasks_of(panel.as_json()) == tasks_of(old) == (panel.sha256, "")
 
 
 def test_conditions_are_what_changes_a_task():
