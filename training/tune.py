@@ -39,7 +39,7 @@ CELLS = "cells.jsonl"
 
 @dataclass(frozen=True)
 class TuneConfig(RunConfig):
-    """Keys of the search, beside those of the main job, of which layer, compare, trackers and resume have no effect.
+    """Keys of the search, beside those of the main job; layer, budget, compare, trackers and resume have no effect.
 
     The panel is not played; its tasks are kept apart from those of the search.
     """
@@ -169,7 +169,8 @@ def open_folder(config: TuneConfig) -> Path:
 
 def _shared(config: TuneConfig) -> TuneConfig:
     """What all cells of a search have in common."""
-    return replace(config, out="", targets="", rates="", seeds="", jobs=1, idle_seconds=1.0)
+    # Nothing is chosen in a search, so what a choice may cost has no effect.
+    return replace(config, out="", targets="", rates="", seeds="", jobs=1, idle_seconds=1.0, budget=0.0)
 
 
 def _tidy(out: Path, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from training import rates
 from training.cells import SweepConfig
 from training.config import RunConfig
 from training.sweep import cells_of
-from training.tune import TuneConfig
+from training.tune import TuneConfig, open_folder
 
 TINY = rates.FOLDER / "alfworld-gigpo"
 
@@ -46,6 +47,23 @@ def test_every_kept_search_is_found_and_read():
         best = rates.best_of(path, 8)
         assert {"3", "full"} <= set(best)
         assert rates.kept_search(load(TuneConfig, [f"config={path / 'config.yaml'}"])) == path
+
+
+GAMES = "env=alfworld data=generated tuning_tasks=400"
+SEARCHES = {
+    "alfworld-gigpo": GAMES,
+    "alfworld-gigpo-llama": f"{GAMES} model=tiny-llama",
+    "alfworld-gigpo-qwen2": f"{GAMES} model=tiny-qwen2",
+    "math-grpo": "env=math model=warm algorithm=grpo tuning_tasks=400",
+    "code-grpo": "env=code model=warm model.max_reply_tokens=64 iterations=8 train.temperature=0.7 algorithm=grpo "
+    "tuning_tasks=300",
+}
+
+
+@pytest.mark.parametrize("name", [path.name for path in rates.FOLDER.iterdir()])
+def test_a_kept_search_can_be_gone_on_with(name: str, tmp_path: Path):
+    out = shutil.copytree(rates.FOLDER / name, tmp_path / "search")
+    assert open_folder(load(TuneConfig, [*SEARCHES[name].split(), f"out={out}"])) == out
 
 
 def test_a_study_takes_the_kept_rates_unless_told_otherwise():
