@@ -220,15 +220,14 @@ def test_a_delta_stands_once_whatever_it_is_called(tmp_path: Path, capsys: pytes
 
 def test_the_readme_says_what_add_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## How your delta ranks\n")[1]
-    shown = (
-        re.escape(section.split("```")[3].strip()).replace("leaderboard\\.sqlite", ".*").replace("others", "others?")
-    )
-    for letter in ("P", "N", "K", "A", "B", "C"):
-        shown = re.sub(rf"\b{letter}\b", r"\\d+", shown)
+    entered, had, *places = map(re.escape, section.split("```")[3].strip().splitlines())
+    entered = entered.replace("leaderboard\\.sqlite", ".*")
+    # Where it stands depends on the board, and nothing else does.
+    shown = "\n".join([entered, had, *(re.sub(r"\d+", r"\\d+", line) for line in places)])
     run = other_seed("alfworld-layer3-seed0", tmp_path)
     summary = json.loads((run / "summary.json").read_text())
     panel = {"name": "alfworld-valid_unseen-seed0", "tasks": 12, "sha256": "0" * 64}
-    summary["arms"]["layer"]["success"] = 0.5
+    summary["arms"]["layer"]["success"] = 0.55
     (run / "summary.json").write_text(json.dumps(summary | {"panel": panel}))
     add(tmp_path, str(run), "name=layer 3, GiGPO, seed 0")
     assert re.search(rf"^{shown}$", capsys.readouterr().out, re.MULTILINE)
