@@ -42,6 +42,7 @@ def stratified_mean_interval(strata: Sequence[Sequence[float]], level: float = 0
     parts = np.array([values.var(ddof=1) * len(values) for values in groups]) / counts.sum() ** 2
     if not parts.any():
         return Interval(mean, mean)
-    freedom = float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum())
+    shares = parts / parts.sum()
+    freedom = float(1 / (shares**2 / (counts - 1)).sum())
     half = quantile(level, freedom) * math.sqrt(float(parts.sum()))
     return Interval(mean - half, mean + half)

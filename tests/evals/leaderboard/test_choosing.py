@@ -182,8 +182,9 @@ def test_an_entry_of_other_turns_says_how_to_stand_among_more(tmp_path: Path, ca
     alone = add(tmp_path, str(saved))
     assert (alone["sampling"]["max_turns"], peers(alone)) == (50, 0)
     said = capsys.readouterr().out
+    standing = sum(entry["panel"]["name"] == "alfworld_generated_unseen" for entry in committed.entries())
     assert said.splitlines()[-1] == (
-        "40 entries played these tasks with env.max_turns=30, this one with env.max_turns=50: add env.max_turns=30 "
+        f"{standing} entries played these tasks with env.max_turns=30, this one with env.max_turns=50: add env.max_turns=30 "
         "ranks it there"
     )
     among = add(tmp_path, str(saved), "env.max_turns=30")
@@ -202,7 +203,8 @@ def test_a_kept_run_is_the_entry_that_stands_there(path: Path, tmp_path: Path, c
     run = str(path.parent.relative_to(REPOSITORY))
     made = add(tmp_path, run)
     (there,) = (other for other in committed.entries() if committed.scored(other) == committed.scored(made))
-    assert (made["name"], made["panel"]) == (there["name"], there["panel"])
+    assert made["name"] == there["name"]
+    assert made["panel"].items() >= there["panel"].items()
     assert run in there["command"]
     assert f"of {peers(made)} on {made['panel']['name']}" in capsys.readouterr().out
 
