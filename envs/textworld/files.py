@@ -75,7 +75,8 @@ def made_sha256(name: str) -> str:
     facts = None if kept.is_file() else make_game(task).serialize()
     with understood(kept, "a made game"):
         facts = facts or parse_json(read_text(kept, "game file", _MOST_BYTES), "it")
-        said = {part: facts[part] for part in ("world", "infos", "KB", "objective")}
+        # Of the rules, their text: the library writes beside it in which folder it is installed.
+        said = {part: facts[part] for part in ("world", "infos", "objective")} | {"rules": facts["KB"]["logic"]}
         # The library writes a quest's conditions down in the order of a set, which differs between processes.
         text = json.dumps(said | {"quests": _ordered(facts["quests"])}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -30,7 +30,7 @@ _DRAWN = {
     ),
     # textworld-valid-seed0
     "9cccb0a2ea1ad77fd40e34b4fe80b6e7bcd5b5a860526ec77f3b8c560c640e91": (
-        "6130df2e2273327d2e089e1fbd3d5d45908de7a4f6a0687ea9b7ef31cfb9b201"
+        "dd68e01f8cf458a292852ef6802373bb9d6a522c5f77ac26dc36f0e1f8216e74"
     ),
 }
 

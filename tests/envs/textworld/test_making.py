@@ -54,6 +54,21 @@ def test_what_a_made_game_consists_of_is_the_same_in_every_process_and_in_the_ca
     assert made_sha256.__wrapped__(name) == other
 
 
+def test_what_a_made_game_consists_of_does_not_tell_where_the_library_is_installed(
+    tmp_path: Path, textworld: object, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KEYSTONE_CACHE", str(tmp_path))
+    name = "simple/objective=brief/train/9"
+    found, here = made_sha256.__wrapped__(name), str(Path(textworld.__file__).parent)
+    kept = made_file(name).with_suffix(".json")
+    facts = kept.read_text()
+    assert here in facts
+    kept.write_text(facts.replace(here, "/elsewhere/textworld"))
+    assert made_sha256.__wrapped__(name) == found
+    kept.write_text(facts.replace("fail()", "fail() "))
+    assert made_sha256.__wrapped__(name) != found
+
+
 def test_a_compiler_for_another_machine(tmp_path: Path, textworld: object, monkeypatch: pytest.MonkeyPatch):
     compiler = tmp_path / "thirdparty" / "inform7-6M62" / "share" / "inform7" / "Compilers" / "ni"
     compiler.parent.mkdir(parents=True)
