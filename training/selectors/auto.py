@@ -3,9 +3,9 @@
 In this order:
 
 0.  The middle block, where `budget=` does not pay for the signs themselves.
-1.  A block that seems out of order. Both signs that need no reward name the same one: it is missed least in predicting
-    what the world says (`layer=removal`), and it learns best to predict that (`layer=adaptation`). Of a sound policy
-    the two agree by chance on one of L blocks about once in L times.
+1.  A block that seems out of order, by both signs that need no reward: no other is missed less in predicting what the
+    world says (`layer=removal`), and without it the policy predicts that not clearly worse, by two standard errors; and
+    it is one of the two that learn best to predict it (`layer=adaptation`; the best of fewer than eight blocks).
 2.  A block that clearly promises the largest gain of one Adam step on the policy loss (`training.probing`).
 3.  A block that clearly outruns the middle one in a race of real training, among those that step 2 could not tell
     apart, if `budget=` leaves enough for one (`training.racing`). A gap between blocks shows only after a good part of
@@ -30,6 +30,8 @@ from training.racing import FEWEST, Race, race, spread
 from training.selectors import BlockScore, Choice, Groups, Probe, adaptation, prior, removal
 
 RACES = True
+MANY = 8
+"""Of so many blocks one of the best two by one sign seldom is the best by another one by chance."""
 
 
 def select(probe: Probe) -> Choice:
@@ -41,10 +43,9 @@ def select(probe: Probe) -> Choice:
     missed, learns = removal.select(once), adaptation.select(once)
     gains = select_by_gradient(once, "auto", gain, "promises the largest first-order gain")
     gains = replace(gains, blocks=_with_details(gains, {"removal": missed, "adaptation": learns}))
-    suspect, other = _best(missed), _best(learns)
-    # Of two blocks any two signs agree half of the time.
-    if suspect is not None and suspect == other and probe.num_blocks > 2:
-        why = f"block {suspect} seems out of order: it is missed least in predicting the world, and learns that best"
+    suspect = _out_of_order(missed, learns)
+    if suspect is not None:
+        why = f"block {suspect} seems out of order: the world is predicted as well without it, and it learns that best"
         return replace(gains, indices=(suspect,), why=why)
     iterations, center = _affordable(once), middle(probe.num_blocks)[0]
     runners = spread(gains.tied, center, _runners(probe.iterations, iterations))
@@ -97,10 +98,21 @@ def _once(groups: Callable[[], Groups]) -> Callable[[], Groups]:
     return shared
 
 
-def _best(choice: Choice) -> int | None:
-    """The block of the highest score, clear or not; None without scores."""
-    scored = [(block.score, block.index) for block in choice.blocks if block.score is not None]
-    return max(scored)[1] if scored else None
+def _out_of_order(missed: Choice, learns: Choice) -> int | None:
+    """The block that both signs name; None if there is none, or no scores."""
+    named, able = _ranked(missed), _ranked(learns)
+    # Of two blocks any two signs agree half of the time.
+    if len(named) < 3 or len(able) < 3:
+        return None
+    score, suspect = named[0]
+    clearly_missed = score + 2 * missed.blocks[suspect].details["standard_error"] < 0
+    best = [index for _, index in able[: 2 if len(able) >= MANY else 1]]
+    return suspect if suspect in best and not clearly_missed else None
+
+
+def _ranked(choice: Choice) -> list[tuple[float, int]]:
+    """Scores and blocks, best first, clear or not; empty without scores."""
+    return sorted(((block.score, block.index) for block in choice.blocks if block.score is not None), reverse=True)
 
 
 def _with_race(block: BlockScore, raced: Race) -> BlockScore:
@@ -120,3 +132,4 @@ def _scores(others: dict[str, Choice], block: int) -> Iterator[tuple[str, float]
         score = other.blocks[block].score
         if score is not None:
             yield name, score
+            yield f"{name}_standard_error", other.blocks[block].details["standard_error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -251,11 +252,43 @@ def as_world(rows: list[TrainingRow]) -> list[TrainingRow]:
     return rows
 
 
+def sign(scores: Sequence[float], error: float = 0.1) -> Choice:
+    """What a sign that needs no reward says."""
+    blocks = tuple(BlockScore(block, score, {"standard_error": error}) for block, score in enumerate(scores))
+    return Choice("sign", (0,), "", blocks)
+
+
 def signs(monkeypatch: pytest.MonkeyPatch, missed: int, learns: int) -> None:
     """Lets the signs that need no reward name blocks."""
     for module, best in ((removal, missed), (adaptation, learns)):
-        blocks = tuple(BlockScore(block, float(block == best)) for block in range(4))
-        monkeypatch.setattr(module, "select", lambda probe, blocks=blocks: Choice("sign", (0,), "", blocks))
+        said = sign([float(block == best) for block in range(4)])
+        monkeypatch.setattr(module, "select", lambda probe, said=said: said)
+
+
+def others(number: int, **scores: float) -> list[float]:
+    """Scores of blocks that differ a little, but for those given."""
+    return [scores.get(f"b{block}", -1 - block / 100) for block in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("missed", "learns", "named"),
+    [
+        (others(8, b5=0.5), others(8, b5=0.5), 5),
+        (others(8, b5=0.5), others(8, b5=0.5, b0=0.7), 5),
+        (others(8, b5=0.5), others(8, b5=0.5, b0=0.7, b7=0.6), None),
+        (others(7, b5=0.5), others(7, b5=0.5, b0=0.7), None),
+        (others(7, b5=0.5), others(7, b5=0.5), 5),
+        # Missed, if by less than two standard errors of 0.1; then by more.
+        (others(8, b5=-0.19), others(8, b5=0.5), 5),
+        (others(8, b5=-0.21), others(8, b5=0.5), None),
+        (others(2, b1=0.5), others(2, b1=0.5), None),
+        ([], others(8), None),
+    ],
+)
+def test_out_of_order_is_a_block_not_missed_that_learns_well(
+    missed: list[float], learns: list[float], named: int | None
+):
+    assert auto._out_of_order(sign(missed), sign(learns)) == named
 
 
 def test_a_block_that_both_signs_name_is_out_of_order(monkeypatch: pytest.MonkeyPatch):
@@ -322,7 +355,8 @@ def test_the_shared_batch_is_played_once_for_all_signs():
     given.groups = lambda: played.append(1) or groups
     choice = auto.select(given)
     assert len(played) == 1
-    assert all({"removal", "adaptation", "standard_error"} <= block.details.keys() for block in choice.blocks)
+    told = {"removal", "removal_standard_error", "adaptation", "adaptation_standard_error", "standard_error"}
+    assert all(told <= block.details.keys() for block in choice.blocks)
 
 
 def test_a_race_that_only_the_middle_block_wins_leaves_the_clearer_sign_in_place(monkeypatch: pytest.MonkeyPatch):
@@ -344,7 +378,6 @@ def test_a_race_that_only_the_middle_block_wins_leaves_the_clearer_sign_in_place
 
 
 def test_of_two_blocks_agreement_of_the_signs_means_nothing(monkeypatch: pytest.MonkeyPatch):
-    blocks = (BlockScore(0, 1.0), BlockScore(1, 0.0))
     for module in (removal, adaptation):
-        monkeypatch.setattr(module, "select", lambda probe: Choice("sign", (0,), "", blocks))
+        monkeypatch.setattr(module, "select", lambda probe: sign([1.0, 0.0]))
     assert "out of order" not in auto.select(probe(as_groups(random_rows(16)), blocks=2)).why
