@@ -11,6 +11,7 @@ told apart, the one nearest the middle is taken (`training.probing`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,8 +25,8 @@ from training.prediction import losses, world_loss
 from training.probing import select_by_groups, too_few
 from training.selectors import Choice, Groups, Probe, rows_of
 
-LOOKS = (4, 8)
-"""Numbers of updates after which the other half is asked."""
+LOOKS = (1, 4, 8)
+"""Numbers of updates after which the other half is asked; the first is for the details alone."""
 EPISODES = 4
 """Episodes an update, of different groups where there are so many."""
 ASKED = 4
@@ -41,19 +42,25 @@ def select(probe: Probe) -> Choice:
     learned, asked = groups[0::2], [episodes[:ASKED] for episodes in groups[1::2]]
     before_P = np.array(probe.memo("adaptation: before", partial(losses, probe, asked)))
     blocks = find_stack(probe.model).modules
-    gains_LP = np.stack([before_P - _best(probe, index, block, learned, asked) for index, block in enumerate(blocks)])
+    looks_LNP = np.stack([before_P - _looks(probe, index, block, learned, asked) for index, block in enumerate(blocks)])
+    firsts_LP, later_LNP = looks_LNP[:, 0], looks_LNP[:, 1:]
+    gains_LP = np.stack([max(looks_NP, key=lambda gains_P: float(gains_P.mean())) for looks_NP in later_LNP])
     note = f"probe: {len(groups)} groups"
-    return select_by_groups("adaptation", gains_LP, "learns best to predict the world", note)
+    choice = select_by_groups("adaptation", gains_LP, "learns best to predict the world", note)
+    firsts_L = firsts_LP.mean(1).tolist()
+    scored = zip(choice.blocks, firsts_L, strict=True)
+    return replace(choice, blocks=tuple(replace(b, details=b.details | {"first_update": first}) for b, first in scored))
 
 
-def _best(probe: Probe, index: int, block: nn.Module, learned: Groups, asked: Groups) -> np.ndarray:
-    """Nats a token of each group asked (P,) at the look that serves the block best."""
+def _looks(probe: Probe, index: int, block: nn.Module, learned: Groups, asked: Groups) -> np.ndarray:
+    """Nats a token of each group asked at each look, (N, P)."""
     # Round after round, so that the episodes of an update are of different groups.
     places = range(max(map(len, learned)))
     episodes = [group[place] for place in places for group in learned if place < len(group)]
     probe.learned(index, EPISODES * max(LOOKS))
-    flat = probe.memo(f"adaptation: block {index}", partial(_trial, probe, block, episodes, asked))
-    return min(np.array(flat).reshape(len(LOOKS), len(asked)), key=lambda losses_P: float(losses_P.mean()))
+    name = f"adaptation at {', '.join(map(str, LOOKS))}: block {index}"
+    flat = probe.memo(name, partial(_trial, probe, block, episodes, asked))
+    return np.array(flat).reshape(len(LOOKS), len(asked))
 
 
 def _trial(probe: Probe, block: nn.Module, episodes: Sequence[Sequence[TrainingRow]], asked: Groups) -> list[float]:

@@ -3,9 +3,10 @@
 In this order:
 
 0.  The middle block, where `budget=` does not pay for the signs themselves.
-1.  A block that seems out of order, by both signs that need no reward: no other is missed less in predicting what the
-    world says (`layer=removal`), and without it the policy predicts that not clearly worse, by two standard errors; and
-    it is one of the two that learn best to predict it (`layer=adaptation`; the best of fewer than eight blocks).
+1.  A block that seems out of order, by signs that need no reward. Either no other is missed less in predicting what the
+    world says (`layer=removal`), without it the policy predicts that not clearly worse, by two standard errors, and it
+    is one of the two that learn best to predict it (`layer=adaptation`; the best of fewer than eight blocks). Or it
+    learns that best, clearly, and by its first update half as much again as any other.
 2.  A block that clearly promises the largest gain of one Adam step on the policy loss (`training.probing`).
 3.  A block that clearly outruns the middle one in a race of real training, among those that step 2 could not tell
     apart, if `budget=` leaves enough for one (`training.racing`). A gap between blocks shows only after a good part of
@@ -32,6 +33,8 @@ from training.selectors import BlockScore, Choice, Groups, Probe, adaptation, pr
 RACES = True
 MANY = 8
 """Of so many blocks one of the best two by one sign seldom is the best by another one by chance."""
+LEAD = 1.5
+"""By its first update a block that is out of order learns so many times what any other does."""
 
 
 def select(probe: Probe) -> Choice:
@@ -43,10 +46,9 @@ def select(probe: Probe) -> Choice:
     missed, learns = removal.select(once), adaptation.select(once)
     gains = select_by_gradient(once, "auto", gain, "promises the largest first-order gain")
     gains = replace(gains, blocks=_with_details(gains, {"removal": missed, "adaptation": learns}))
-    suspect = _out_of_order(missed, learns)
+    suspect, seems = _out_of_order(missed, learns)
     if suspect is not None:
-        why = f"block {suspect} seems out of order: the world is predicted as well without it, and it learns that best"
-        return replace(gains, indices=(suspect,), why=why)
+        return replace(gains, indices=(suspect,), why=f"block {suspect} seems out of order: {seems}")
     iterations, center = _affordable(once), middle(probe.num_blocks)[0]
     runners = spread(gains.tied, center, _runners(probe.iterations, iterations))
     if len(gains.tied) < 2 or not runners:
@@ -98,16 +100,23 @@ def _once(groups: Callable[[], Groups]) -> Callable[[], Groups]:
     return shared
 
 
-def _out_of_order(missed: Choice, learns: Choice) -> int | None:
-    """The block that both signs name; None if there is none, or no scores."""
+def _out_of_order(missed: Choice, learns: Choice) -> tuple[int | None, str]:
+    """The block that seems out of order, and why; None if none does, or without scores."""
     named, able = _ranked(missed), _ranked(learns)
     # Of two blocks any two signs agree half of the time.
     if len(named) < 3 or len(able) < 3:
-        return None
+        return None, ""
     score, suspect = named[0]
     clearly_missed = score + 2 * missed.blocks[suspect].details["standard_error"] < 0
     best = [index for _, index in able[: 2 if len(able) >= MANY else 1]]
-    return suspect if suspect in best and not clearly_missed else None
+    if suspect in best and not clearly_missed:
+        return suspect, "the world is predicted as well without it, and it learns that best"
+    gained, mended = able[0]
+    clearly = gained - 2 * learns.blocks[mended].details["standard_error"] > 0
+    first, *others = (learns.blocks[index].details["first_update"] for _, index in able)
+    if clearly and first > LEAD * max(0.0, *others):
+        return mended, "it learns best to predict the world, and by far the most by its first update"
+    return None, ""
 
 
 def _ranked(choice: Choice) -> list[tuple[float, int]]:

@@ -46,7 +46,7 @@ def test_padding_changes_nothing_and_long_batches_are_thinned(monkeypatch: pytes
 
 
 def test_a_score_is_what_unseen_groups_gain_at_the_best_look(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(adaptation, "LOOKS", (1, 3))
+    monkeypatch.setattr(adaptation, "LOOKS", (1, 2, 3))
     rows = random_rows(16)
     given = probe(rows)
     kept: dict[str, list[float]] = {}
@@ -59,8 +59,9 @@ def test_a_score_is_what_unseen_groups_gain_at_the_best_look(monkeypatch: pytest
     choice = adaptation.select(given)
     before = kept["adaptation: before"]
     for block in choice.blocks:
-        looks = np.array(kept[f"adaptation: block {block.index}"]).reshape(2, len(before))
-        assert block.score == pytest.approx(np.mean(before) - min(looks.mean(1)))
+        looks = np.array(kept[f"adaptation at 1, 2, 3: block {block.index}"]).reshape(3, len(before))
+        assert block.score == pytest.approx(np.mean(before) - min(looks.mean(1)[1:]))
+        assert block.details["first_update"] == pytest.approx(np.mean(before) - looks.mean(1)[0])
     assert given.learned_episodes == dict.fromkeys(range(4), adaptation.EPISODES * 3)
 
 

@@ -252,9 +252,12 @@ def as_world(rows: list[TrainingRow]) -> list[TrainingRow]:
     return rows
 
 
-def sign(scores: Sequence[float], error: float = 0.1) -> Choice:
-    """What a sign that needs no reward says."""
-    blocks = tuple(BlockScore(block, score, {"standard_error": error}) for block, score in enumerate(scores))
+def sign(scores: Sequence[float], firsts: Sequence[float] = ()) -> Choice:
+    """What a sign that needs no reward says, with standard errors of 0.1."""
+    blocks = tuple(
+        BlockScore(block, score, {"standard_error": 0.1, "first_update": first})
+        for block, (score, first) in enumerate(zip(scores, firsts or [0.1] * len(scores), strict=True))
+    )
     return Choice("sign", (0,), "", blocks)
 
 
@@ -288,7 +291,27 @@ def others(number: int, **scores: float) -> list[float]:
 def test_out_of_order_is_a_block_not_missed_that_learns_well(
     missed: list[float], learns: list[float], named: int | None
 ):
-    assert auto._out_of_order(sign(missed), sign(learns)) == named
+    assert auto._out_of_order(sign(missed), sign(learns))[0] == named
+
+
+@pytest.mark.parametrize(
+    ("best", "gained", "firsts", "named"),
+    [
+        (0, 0.21, [0.16, 0.1, 0.1, 0.02], 0),
+        (0, 0.21, [0.14, 0.1, 0.1, 0.02], None),
+        # What it learns may be chance.
+        (0, 0.19, [0.16, 0.1, 0.1, 0.02], None),
+        # The first update of another block than learns best, or of none.
+        (1, 0.21, [0.16, 0.1, 0.1, 0.02], None),
+        (0, 0.21, [0.01, -0.1, -0.1, -0.1], 0),
+        (0, 0.21, [-0.01, -0.1, -0.1, -0.1], None),
+    ],
+)
+def test_out_of_order_is_a_block_that_mends_itself_at_once(
+    best: int, gained: float, firsts: list[float], named: int | None
+):
+    missed, learns = sign([-9.0, -1.0, -2.0, -3.0]), [gained - abs(block - best) / 100 for block in range(4)]
+    assert auto._out_of_order(missed, sign(learns, firsts))[0] == named
 
 
 def test_a_block_that_both_signs_name_is_out_of_order(monkeypatch: pytest.MonkeyPatch):
