@@ -110,7 +110,7 @@ def _out_of_order(missed: Choice, learns: Choice) -> tuple[int | None, str]:
     clearly_missed = score + 2 * missed.blocks[suspect].details["standard_error"] < 0
     best = [index for _, index in able[: 2 if len(able) >= MANY else 1]]
     if suspect in best and not clearly_missed:
-        return suspect, "the world is predicted as well without it, and it learns that best"
+        return suspect, "the world is predicted as well without it, and hardly any other learns that better"
     gained, mended = able[0]
     clearly = gained - 2 * learns.blocks[mended].details["standard_error"] > 0
     first, *others = (learns.blocks[index].details["first_update"] for _, index in able)
@@ -141,4 +141,4 @@ def _scores(others: dict[str, Choice], block: int) -> Iterator[tuple[str, float]
         score = other.blocks[block].score
         if score is not None:
             yield name, score
-            yield f"{name}_standard_error", other.blocks[block].details["standard_error"]
+            yield from ((f"{name}_{key}", value) for key, value in other.blocks[block].details.items())
