@@ -98,7 +98,10 @@ def test_an_entry_that_a_study_no_longer_gives_is_removed(tmp_path: Path, capsys
 def test_the_readme_shows_them(capsys: pytest.CaptureFixture[str]):
     assert run_actions(PROGRAM, ACTIONS, description="", argv=["export", "entries=committed"]) == 0
     section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Leaderboard\n")[1].split("\n## ")[0]
-    assert capsys.readouterr().out in section
+    said = capsys.readouterr().out
+    assert said in section
+    assert section.count("| place | policy |") == said.count("| place | policy |")
+    assert section.count("Success in % with its 95 % interval.") == 1
 
 
 def test_the_commands_in_the_readme_are_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
