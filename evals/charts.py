@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 250
-LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 40
 
 
 class Curve(NamedTuple):
@@ -129,8 +129,15 @@ def learning_curves(curves: Sequence[Curve], width: int) -> Markup:
         smoothed = zip(curve.x, smooth(curve.y, width), strict=True)
         corners = " ".join(f"{x_axis(x)},{y_axis(100 * y)}" for x, y in smoothed)
         parts.append(_tag("polyline", f"line {curve.name}", points=corners))
-    said = [f"{curve.name} from {100 * curve.y[0]:.0f} to {100 * curve.y[-1]:.0f} percent" for curve in curves]
+    said = [f"{curve.name} from {_said(curve, 0)} to {_said(curve, -1)} percent" for curve in curves]
     return _svg("Success in training, by iteration", "; ".join(said), parts)
+
+
+def _said(curve: Curve, index: int) -> str:
+    """A point of a curve in words, with its interval where it is known."""
+    interval = curve.spread[index] if curve.spread else None
+    bounds = "" if interval is None else f" ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
+    return f"{100 * curve.y[index]:.0f}{bounds}"
 
 
 def intervals(estimates: Sequence[Estimate]) -> Markup:

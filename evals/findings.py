@@ -33,6 +33,23 @@ def headline(summary: Mapping[str, Any]) -> str:
     return f"{what} {'raised' if pair['difference'] > 0 else 'lowered'} success {rates} {size}."
 
 
+def compared(summary: Mapping[str, Any]) -> list[str]:
+    """What training the layer was beside training everything; nothing of a run that trained everything alone.
+
+    Args:
+        summary: the content of `summary.json`.
+
+    Returns:
+        Sentences.
+    """
+    return [] if trains_everything(summary) else [against_full(summary), contribution(summary)]
+
+
+def trains_everything(summary: Mapping[str, Any]) -> bool:
+    """Whether all that a run trained is every parameter (`layer=full`)."""
+    return bool(summary["layer"]["selector"] == "full" and "full" not in summary["arms"])
+
+
 def against_full(summary: Mapping[str, Any]) -> str:
     """Compares training the layer with training every parameter.
 

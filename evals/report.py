@@ -36,6 +36,7 @@ class Run:
 
     Attributes:
         name: name of the folder.
+        place: its path from the folder that this was called in; empty if it is not within that.
         summary: content of `summary.json`.
         config: text of `config.yaml`.
         metrics: rows of `metrics.jsonl`, none if there is no such file.
@@ -46,6 +47,7 @@ class Run:
     """
 
     name: str
+    place: str
     summary: dict[str, Any]
     config: str
     metrics: list[dict[str, Any]]
@@ -101,6 +103,7 @@ def read(run_folder: Path) -> Run:
     study = _study(run_folder, config)
     return Run(
         name=run_folder.resolve().name,
+        place=_place(run_folder),
         summary=_object(read_text(run_folder / "summary.json"), "summary.json"),
         config=config,
         metrics=[_object(line, f"metrics.jsonl, line {number},") for number, line in enumerate(lines, 1)],
@@ -108,6 +111,12 @@ def read(run_folder: Path) -> Run:
         study=_object(read_text(study), study.name) if study else {},
         has_episodes=(run_folder / viewer.EPISODES).is_file(),
     )
+
+
+def _place(run_folder: Path) -> str:
+    """Whose home a run lies in is nobody's business whom its report is given to."""
+    here, place = Path.cwd().resolve(), run_folder.resolve()
+    return str(place.relative_to(here)) if place.is_relative_to(here) else ""
 
 
 def _study(run_folder: Path, config: str) -> Path | None:

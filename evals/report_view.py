@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evals import charts, figures, findings
@@ -28,15 +29,17 @@ def view(run: Run) -> dict[str, Any]:
     Returns:
         The variables by name.
     """
+    headline, compared = findings.headline(run.summary), findings.compared(run.summary)
+    if findings.trains_everything(run.summary):
+        run = _as_full(run)
     summary = run.summary
-    folder = shlex.quote(run.name)
+    folder = shlex.quote(run.place or run.name)
     curves, smoothed_over = _curves(run.metrics)
     return {
         "title": f"{summary['env']}, {summary['algorithm']}, seed {summary['seed']}",
         "run": run.name,
-        "headline": findings.headline(summary),
-        "against_full": findings.against_full(summary),
-        "contribution": findings.contribution(summary),
+        "headline": headline,
+        "compared": compared,
         "went_wrong": findings.went_wrong(summary),
         "intervals": _interval_chart(summary["arms"]),
         "facts": _facts(summary),
@@ -44,17 +47,38 @@ def view(run: Run) -> dict[str, Any]:
         "pairs": _pair_table(summary.get("paired", {})),
         "curves": charts.learning_curves(curves, smoothed_over) if curves else None,
         "curve_names": [curve.name for curve in curves],
+        "curve_numbers": _curve_table(curves),
         "smoothed_over": smoothed_over,
         "curves_have_intervals": any(interval for curve in curves for interval in curve.spread),
-        "layers": _layers(run.layers),
+        "layers": _layers(run.layers) if _was_chosen(summary) else None,
         "budgets": _budget_table(summary),
         "costs": _cost_table(summary.get("cost", {})),
-        "cost_facts": _cost_facts(summary.get("cost", {})),
+        "cost_facts": _cost_facts(summary.get("cost", {}), _was_chosen(summary)),
         "config": run.config,
         "study": _study(run.study),
         "has_episodes": run.has_episodes,
+        "place_is_known": run.place != "",
         "command": f"python -m training.run config={folder}/config.yaml out={folder}-again",
     }
+
+
+def _as_full(run: Run) -> Run:
+    """A run that trained everything alone, with its arm under the name that this arm has beside a layer."""
+
+    def named(arms: Mapping[str, Any]) -> dict[str, Any]:
+        return {"full" if arm == "layer" else arm: content for arm, content in arms.items()}
+
+    summary = run.summary
+    pair = summary.get("paired", {}).get("layer_vs_base")
+    pairs = {} if pair is None else {"full_vs_base": pair}
+    changed = {"arms": named(summary["arms"]), "paired": pairs, "cost": named(summary.get("cost", {}))}
+    metrics = [{**row, "arm": "full"} if row["arm"] == "layer" else row for row in run.metrics]
+    return replace(run, summary={**summary, **changed}, metrics=metrics)
+
+
+def _was_chosen(summary: Mapping[str, Any]) -> bool:
+    """Whether a selector chose what was trained, rather than the user."""
+    return summary["layer"]["selector"] not in ("fixed", "full")
 
 
 def _study(study: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -79,7 +103,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Model", summary["model"]),
         ("Algorithm", summary["algorithm"]),
         ("Seed", summary["seed"]),
-        ("Trained", f"{findings.target(layer)}, chosen by {layer['selector']}"),
+        ("Trained", findings.target(layer) + (f", chosen by {layer['selector']}" if _was_chosen(summary) else "")),
         ("Panel", _panel(summary["panel"])),
     ]
     if summary.get("tuning_panel"):
@@ -162,14 +186,14 @@ def _cost_table(cost: Mapping[str, Any]) -> Table:
     return Table(["", *present], rows)
 
 
-def _cost_facts(cost: Mapping[str, Any]) -> list[str]:
+def _cost_facts(cost: Mapping[str, Any], was_chosen: bool) -> list[str]:
     """Sentences on what the layer's updates cost beside full ones."""
     sentences = []
     if cost.get("update_ratio") is not None:
         floor = cost.get("update_floor")
         against = f"; the floor of that ratio, by operations alone, is {floor:.2f}" if floor is not None else ""
         sentences.append(f"An update of the layer took {cost['update_ratio']:.2f} of the time of a full one{against}.")
-    if cost.get("selection_seconds") is not None:
+    if was_chosen and cost.get("selection_seconds") is not None:
         sentences.append(f"Choosing the layer took {figures.seconds(cost['selection_seconds'])}.")
     return sentences
 
@@ -186,6 +210,21 @@ def _curves(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[charts.Curve], i
                 charts.Curve(arm, [row["iteration"] + 1 for row in rows], [row["success"] for row in rows], spread)
             )
     return curves, charts.smoothing_width(max((len(curve.x) for curve in curves), default=0))
+
+
+def _curve_table(curves: Sequence[charts.Curve]) -> Table:
+    """The numbers of the curves, a row an iteration."""
+    said = [
+        {x: _with_interval(y, spread) for x, y, spread in zip(curve.x, curve.y, curve.spread, strict=True)}
+        for curve in curves
+    ]
+    iterations = sorted({x for curve in curves for x in curve.x})
+    rows = [[figures.count(int(x)), *(points.get(x, figures.ABSENT) for points in said)] for x in iterations]
+    return Table(["iteration", *(curve.name for curve in curves)], rows)
+
+
+def _with_interval(share: float, interval: tuple[float, float] | None) -> str:
+    return f"{100 * share:.1f}" + ("" if interval is None else f" ({figures.range_of_percent(interval)})")
 
 
 def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -19,14 +19,16 @@ from evals.studies import BASE, FULL
 
 WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 58, 58, 48
+# Room for what the levels are called, before the first block.
+WORD = 30
 _STYLE = """
 text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font-size:12px}
 .grid{stroke:#ddd}.axis{stroke:#888}.base{stroke:#777;fill:#777}.full{stroke:#b5541c;fill:#b5541c}
 .layer{stroke:#1f5fa8;fill:#1f5fa8}.lora{stroke:#6a3d9a;fill:none}
 .band{stroke:none;opacity:.13}.dash{stroke-dasharray:6 4}
-line,path{stroke-width:1.6}.back{fill:#fff}text.base,text.full,text.lora{stroke:none}text.lora{fill:#6a3d9a}
+line,path{stroke-width:1.6}.back{fill:#fff}text.base,text.full,text.lora{stroke:none}text.base{fill:#444}text.full{fill:#7a3208}text.lora{fill:#6a3d9a}
 @media (prefers-color-scheme:dark){text{fill:#ddd}.grid{stroke:#444}.back{fill:#161616}.base{stroke:#aaa;fill:#aaa}
-.full{stroke:#f0935a;fill:#f0935a}.layer{stroke:#74b0f4;fill:#74b0f4}.lora{stroke:#c5a3ea}text.lora{fill:#c5a3ea}}
+.full{stroke:#f0935a;fill:#f0935a}.layer{stroke:#74b0f4;fill:#74b0f4}.lora{stroke:#c5a3ea}text.base{fill:#eee}text.full{fill:#ffc9a3}text.lora{fill:#c5a3ea}}
 """
 
 
@@ -39,7 +41,7 @@ class _Plot:
         self.parts: list[Markup] = []
 
     def x(self, block: float) -> float:
-        return round(LEFT + (block + 0.5) / self.blocks * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + WORD + (block + 0.5) / self.blocks * (WIDTH - LEFT - RIGHT - WORD), 1)
 
     def y(self, share: float) -> float:
         low, high = self.ticks[0], self.ticks[-1]

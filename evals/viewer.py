@@ -15,6 +15,8 @@ from typing import Any
 from envs.command import run_command
 from envs.config_schema import key, listed
 from envs.errors import InputError
+from envs.files import read_json, understood
+from evals import findings
 from evals.site.packing import Source, pack, read_rows
 from evals.site.pages import write_page
 
@@ -29,7 +31,7 @@ class ViewerConfig:
     """Keys of `python -m evals.viewer`."""
 
     run: str = key("", f"a folder with an {EPISODES}, of a training run or an evaluation; several, separated by commas")
-    out: str = key("", f"the page to write; empty is {PAGE} in the first folder")
+    out: str = key("", f"the page to write; empty is {PAGE} in the first folder, of several episodes-beside-NAMES.html")
 
 
 def build(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -37,7 +39,8 @@ def build(folders: Sequence[Path], out: Path | None = None) -> Path:
 
     Args:
         folders: at least one, each with an `episodes.jsonl`.
-        out: where it goes; beside the first folder's episodes if None.
+        out: where it goes; if None beside the first folder's episodes, with several under a name of its own, since the
+            first folder's page is that of its episodes alone.
 
     Returns:
         Its path.
@@ -48,8 +51,8 @@ def build(folders: Sequence[Path], out: Path | None = None) -> Path:
     for folder in folders:
         if not (folder / EPISODES).is_file():
             raise InputError(f"run={folder} holds no {EPISODES}, so there is nothing to read.")
-    path = out or folders[0] / PAGE
     names = [folder.resolve().name for folder in folders]
+    path = out or folders[0] / (f"episodes-beside-{'-'.join(names[1:])}"[:100] + ".html" if names[1:] else PAGE)
     variables = {
         "title": f"Episodes of {', '.join(names)}",
         "episodes": pack([source for folder in folders for source in sources(folder, alone=len(folders) == 1)]),
@@ -76,9 +79,20 @@ def sources(folder: Path, *, alone: bool) -> list[Source]:
         rows.setdefault((arm, temperature), []).append(row)
     name = folder.resolve().name
     several = len(rows) > 1
+    called = {"layer": "full"} if _trains_everything(folder) else {}
     return [
-        Source(_name(name, *whose, alone=alone, several=several), rows[whose]) for whose in sorted(rows, key=_order)
+        Source(_name(name, called.get(arm, arm), temperature, alone=alone, several=several), rows[arm, temperature])
+        for arm, temperature in sorted(rows, key=_order)
     ]
+
+
+def _trains_everything(folder: Path) -> bool:
+    """Whether the folder is of a run with `layer=full` alone."""
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        return False
+    with understood(summary, "the summary of a run"):
+        return findings.trains_everything(read_json(summary))
 
 
 def _order(whose: tuple[Any, Any]) -> int:

@@ -166,7 +166,7 @@ def _ratio_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
     """What the figures say, no more than the intervals allow."""
-    lines = [findings.headline(summary), findings.against_full(summary), findings.contribution(summary)]
+    lines = [findings.headline(summary), *findings.compared(summary)]
     lines += [f"{name.replace('_', ' ')}: {_in_words(pair)}" for name, pair in summary["paired"].items()]
     lines += [f"WRONG in training, {sentence}" for sentence in findings.went_wrong(summary)]
     cost = summary["cost"]

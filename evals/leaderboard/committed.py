@@ -24,7 +24,7 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
     Raises:
         InputError: a file holds no entry.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    return [read(path) for path in sorted(folder.glob("*.json"))]
 
 
 def without(mine: Iterable[Entry], folder: Path = FOLDER) -> list[Entry]:
@@ -59,7 +59,12 @@ def fixed_panels() -> frozenset[str]:
     return frozenset(presets.names("panel"))
 
 
-def _read(path: Path) -> Entry:
+def read(path: Path) -> Entry:
+    """Reads one.
+
+    Raises:
+        InputError: the file holds no entry.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
 """Entries from the cells of a layer-contribution study.
 
 A cell is one arm trained with one seed and scored task by task; the sweep keeps its wins but not its weights. So the
-entry has no delta, and its command is the sweep's own line, which trains and scores the arm again. Of the blocks the
-middle one is taken, and the one whose mean over the seeds is highest; LoRA and all parameters as they are. All seeds of
-an arm that was taken become entries: none is chosen by its score.
+entry has no delta, and its command is the sweep's line for this arm and seed, which trains and scores it again. Of the
+blocks the middle one is taken, and the one whose mean over the seeds is highest; LoRA and all parameters as they are.
+All seeds of an arm that was taken become entries: none is chosen by its score.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def entries(study: Path, command: str) -> list[dict[str, Any]]:
 
     Args:
         study: its folder.
-        command: the sweep's line, which makes the cells again.
+        command: the sweep's line, which makes all cells again; an entry has what of it makes its own.
 
     Returns:
         One entry a panel, arm and seed.
@@ -53,8 +53,22 @@ def entries(study: Path, command: str) -> list[dict[str, Any]]:
         marks = [mark for mark, block in (("middle", centre), ("best of the study", best)) if arm == block]
         for panel in row["panels"].values():
             entry = _entry(facts, config, row, panel, marks, _total(rows))
-            found.append(check(entry | {"command": command}, f"cell {row['cell']} of {study}"))
+            line = _line(command, arm, row["seed"], centre)
+            found.append(check(entry | {"command": line}, f"cell {row['cell']} of {study}"))
     return found
+
+
+def _line(command: str, arm: str, seed: int, centre: str) -> str:
+    """The sweep's line for one arm and seed; a sweep trains some block in any case."""
+    asked = {
+        "layers": arm if arm.isdecimal() else centre,
+        "full": "true" if arm == FULL else "false",
+        "lora": arm.removeprefix("lora:") if arm.startswith("lora") else "",
+        "selectors": "none",
+        "seeds": str(seed),
+    }
+    kept = [word for word in command.split() if word.partition("=")[0] not in asked]
+    return " ".join([*kept, *(f"{name}={value}" for name, value in asked.items())])
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]], blocks: int) -> tuple[str, str]:

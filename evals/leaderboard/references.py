@@ -28,7 +28,7 @@ from envs.errors import InputError, unknown
 from envs.installation import REPOSITORY
 from envs.registry import env_class
 from evals.folder import Folder
-from evals.leaderboard import adding, committed, from_study, scoring, sources
+from evals.leaderboard import adding, committed, from_study, kept, scoring, sources
 from evals.leaderboard.adding import AddConfig
 from evals.leaderboard.entries import algorithm_label, trained_name
 from evals.panels import read as read_panel
@@ -40,19 +40,20 @@ PLAYERS = ("random", "expert", "oracle")
 # What entries call a policy that `training.warmstart` made.
 MADE_BASE = "warm start"
 # The lines that made the studies' cells, as in the README.
+SWEEP = "python -m training.sweep "
 SWEEPS = {
-    "alfworld-gigpo": "python -m training.sweep env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
+    "alfworld-gigpo": f"{SWEEP}env=alfworld data=generated layers=all seeds=0,1,2,3,4 "
     "rates=evals/results/rates/alfworld-gigpo panel=alfworld_generated_unseen panels=alfworld_valid_seen "
     "panel_data=PATH budget=0.15",
-    "alfworld-gigpo-llama": "python -m training.sweep env=alfworld data=generated model=tiny-llama layers=all lora= "
+    "alfworld-gigpo-llama": f"{SWEEP}env=alfworld data=generated model=tiny-llama layers=all lora= "
     "seeds=0,1,2 rates=evals/results/rates/alfworld-gigpo-llama panel=alfworld_generated_unseen "
     "panels=alfworld_valid_seen panel_data=PATH budget=0.15",
-    "alfworld-gigpo-qwen2": "python -m training.sweep env=alfworld data=generated model=tiny-qwen2 layers=all lora= "
+    "alfworld-gigpo-qwen2": f"{SWEEP}env=alfworld data=generated model=tiny-qwen2 layers=all lora= "
     "seeds=0,1,2 rates=evals/results/rates/alfworld-gigpo-qwen2 panel=alfworld_generated_unseen "
     "panels=alfworld_valid_seen panel_data=PATH budget=0.15",
-    "code-grpo": "python -m training.sweep env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 "
+    "code-grpo": f"{SWEEP}env=code model=warm model.max_reply_tokens=64 iterations=8 panel_tasks=300 "
     "train.temperature=0.7 algorithm=grpo layers=all seeds=0,1,2 rates=evals/results/rates/code-grpo budget=0.15",
-    "math-grpo": "python -m training.sweep env=math model=warm algorithm=grpo layers=all seeds=0,1,2 "
+    "math-grpo": f"{SWEEP}env=math model=warm algorithm=grpo layers=all seeds=0,1,2 "
     "rates=evals/results/rates/math-grpo budget=0.15",
 }
 
@@ -195,10 +196,10 @@ def _score_all(place: Place, out: Path, again: bool) -> list[str]:
         jobs += [(run.name, (f"source={run}", f"name={_run_name(run)}")) for run in _runs(place.env)]
     for name, words in jobs:
         path = out / _file(place.name, name)
-        if path.is_file() and not again:
+        if not again and _is_whole(path):
             continue
         try:
-            _write(_score(place, words), path)
+            _score(place, words, path)
         except InputError as error:
             skipped.append(f"{place.name}, {name}: {error}")
         except Exception as error:  # another project's world may fail in any way; the others are played
@@ -206,8 +207,13 @@ def _score_all(place: Place, out: Path, again: bool) -> list[str]:
     return skipped
 
 
-def _score(place: Place, words: Sequence[str]) -> dict[str, Any]:
-    """Scores one policy as `add` does."""
+def _is_whole(path: Path) -> bool:
+    """Whether an entry is there, with its episodes if they may be kept."""
+    return path.is_file() and (kept.episodes_of(path).is_file() or not kept.may_keep(committed.read(path)))
+
+
+def _score(place: Place, words: Sequence[str], path: Path) -> None:
+    """Scores one policy as `add` does, and writes its entry and its episodes."""
     source = next((Path(word.partition("=")[2]) for word in words if word.startswith("source=")), None)
     known = sources.read(source) if source else sources.Source(())
     # A run may have been at another difficulty: the place says what world its panel is of.
@@ -223,7 +229,10 @@ def _score(place: Place, words: Sequence[str]) -> dict[str, Any]:
         scored = scoring.play(job, Path(work) / "evaluation")
         if scored is None:
             raise KeyboardInterrupt
-        return adding.make_entry(config.name, job, scored, cards, known.training)
+        entry = adding.make_entry(config.name, job, scored, cards, known.training)
+        if kept.may_keep(entry):
+            kept.keep(scored.episodes, path)
+    _write(entry, path)
 
 
 def _runs(env: str) -> list[Path]:
@@ -273,7 +282,7 @@ def _write_studies(out: Path, panels: Sequence[str]) -> Iterator[str]:
         if not panels or entry["panel"]["name"] in panels:
             _write(entry, path)
     for path in sorted({*out.glob("*.json")} - {*now}):
-        if json.loads(path.read_text(encoding="utf-8"))["command"] in SWEEPS.values():
+        if json.loads(path.read_text(encoding="utf-8"))["command"].startswith(SWEEP):
             path.unlink()
             yield f"removed: {path.name}, which its study no longer gives"
 

@@ -94,14 +94,16 @@ class Board:
             InputError: the folder cannot be written.
         """
         from evals import site
+        from evals.leaderboard import kept
 
         entries = [row.ranked.entry for row in self.rows]
-        files = {str(number): self._episodes.get(key_of(entry)) for number, entry in enumerate(entries)}
+        episodes = kept.files() | self._episodes
+        files = {str(number): episodes.get(key_of(entry)) for number, entry in enumerate(entries)}
         # Unlike `Path.is_file` it also takes a name that no file can have.
         known = {number: path for number, path in files.items() if path is not None and os.path.isfile(path)}
         try:
             out.mkdir(parents=True, exist_ok=True)
-            return site.build(entries, known, out)
+            return site.build(entries, known, out, [number for number, row in enumerate(self.rows) if row.yours])
         except OSError as error:
             raise InputError(f"out={out} cannot be written: {error.strerror}.") from error
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
-def build(entries: Sequence[Mapping[str, Any]], episodes: Mapping[str, Path], out: Path) -> Path:
+def build(
+    entries: Sequence[Mapping[str, Any]], episodes: Mapping[str, Path], out: Path, own: Collection[int] = ()
+) -> Path:
     """Writes the site.
 
     Args:
@@ -15,6 +17,7 @@ def build(entries: Sequence[Mapping[str, Any]], episodes: Mapping[str, Path], ou
         episodes: by an entry's position as a string, an `episodes.jsonl` with its rows; of other temperatures' rows
             than the entry's none are taken.
         out: the folder to write to; made if it is not there.
+        own: positions of the user's own entries, which are marked.
 
     Returns:
         The path of `index.html`.
@@ -26,4 +29,4 @@ def build(entries: Sequence[Mapping[str, Any]], episodes: Mapping[str, Path], ou
     # The statistics take a second to import, which the commands beside this package would pay at every mistake.
     from evals.site import board
 
-    return board.build(entries, episodes, out)
+    return board.build(entries, episodes, out, own)

@@ -49,7 +49,7 @@ def main(config: BenchConfig) -> int:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         entries, episodes = _play(config.episodes // len(PLAYERS), folder)
-        from evals.site.board import build
+        from evals.site import build
 
         started = time.perf_counter()
         index = build(entries, episodes, folder)

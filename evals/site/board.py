@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class _Panel(NamedTuple):
     entries: list[int]
 
 
-def build(entries: Sequence[Entry], episodes: Mapping[str, Path], out: Path) -> Path:
+def build(entries: Sequence[Entry], episodes: Mapping[str, Path], out: Path, own: Collection[int]) -> Path:
     """Writes the site; see `evals.site.build`."""
     panels = _panels(entries)
     orders: dict[int, dict[str, None]] = {}
@@ -52,7 +52,7 @@ def build(entries: Sequence[Entry], episodes: Mapping[str, Path], out: Path) -> 
     content = pack(sources)
     variables = {
         "title": "Leaderboard of layer-targeted agents",
-        "panels": [_panel(panel, entries, orders) for panel in panels],
+        "panels": [_panel(panel, entries, orders, own) for panel in panels],
         "kinds": list(dict.fromkeys(str(entry["kind"]) for entry in entries)),
         "columns": view.COLUMNS,
         "entries": [_details(number, entry, bool(orders[number])) for number, entry in enumerate(entries)],
@@ -92,7 +92,9 @@ def _name(entry: Entry) -> str:
     return str(entry["name"])
 
 
-def _panel(panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterable[str]]) -> dict[str, Any]:
+def _panel(
+    panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterable[str]], own: Collection[int]
+) -> dict[str, Any]:
     """A panel with its ranked rows."""
     numbers = {id(entries[number]): number for number in panel.entries}
     rows = []
@@ -107,6 +109,7 @@ def _panel(panel: _Panel, entries: Sequence[Entry], orders: Mapping[int, Iterabl
                 "order": order.index((found.place, found.last)),
                 "name": _name(entry),
                 "kind": str(entry["kind"]),
+                "own": numbers[id(entry)] in own,
                 "sampling": view.sampling(entry),
                 "words": view.words(entry),
                 "cells": [column.cell(entry) for column in view.COLUMNS],

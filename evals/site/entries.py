@@ -94,8 +94,8 @@ COLUMNS = (
     Column("Invalid", "Share of turns whose action was invalid.", _score("invalid_actions", findings.percent)),
     Column("Tokens", "Mean number of sampled tokens an episode.", _score("mean_tokens", _tenths)),
     Column("Trained", "Trained parameters over all.", lambda entry: _cell(trained_share(entry), findings.percent)),
-    Column("Update", "Update time over full training's in the same run.", _training("update_ratio", _ratio)),
-    Column("Memory", "Peak memory over full training's in the same run.", _training("peak_ratio", _ratio)),
+    Column("Update ÷ full", "Update time over full training's in the same run.", _training("update_ratio", _ratio)),
+    Column("Memory ÷ full", "Peak memory over full training's in the same run.", _training("peak_ratio", _ratio)),
     Column(
         "Delta", "Size of the delta, the file that carries what was trained.", _training("delta_bytes", figures.size)
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import lzma
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.errors import InputError
+from envs.errors import InputError, first_line
 from envs.files import parse_json, understood
 
 PART_BYTES = 1_000_000
@@ -167,14 +168,16 @@ def packed(content: Any) -> str:  # noqa: ANN401
 
 
 def read_rows(path: Path) -> Iterable[dict[str, Any]]:
-    """Reads an `episodes.jsonl` row by row; a last line that a kill cut off is left out.
+    """Reads an `episodes.jsonl`, or one packed by LZMA (`.xz`), row by row.
+
+    A last line that a kill cut off is left out.
 
     Raises:
         InputError: there is no such file, or another line of it is broken.
     """
     try:
         # In bytes: texts may hold separators that are line ends elsewhere, and a kill can cut a character in two.
-        with path.open("rb") as file:
+        with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     yield _row(line, f"{path}, line {number},")
@@ -183,6 +186,8 @@ def read_rows(path: Path) -> Iterable[dict[str, Any]]:
                         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"{path} cannot be unpacked: {first_line(error)}.") from None
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

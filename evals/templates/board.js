@@ -50,7 +50,7 @@ const board = {
 
   filter() {
     const { panel, kind, text } = byId("board-filters").elements;
-    const wanted = text.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = this.searched(text.value);
     let shown = 0;
     let all = 0;
     for (const section of document.querySelectorAll("section.panel")) {
@@ -71,6 +71,14 @@ const board = {
     byId("board-count").textContent = shown
       ? `${shown} of ${all} entries`
       : `None of ${all} entries fits. Loosen the filters.`;
+  },
+
+  /** What an entry must say to be found: the phrase as it stands, such as "layer 3"; all its words where none says it. */
+  searched(text) {
+    const words = text.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    const phrase = words.join(" ");
+    const rows = [...document.querySelectorAll("section.panel tbody tr")];
+    return rows.some((row) => row.dataset.words.includes(phrase)) ? [phrase] : words;
   },
 
   choose(box) {
@@ -181,6 +189,7 @@ const board = {
     const [a, b] = [this.data.entries[low], this.data.entries[high]];
     const names = this.data.panels[a.panel].tasks;
     const known = names ? episodesByTask([low, high]) : new Map();
+    const several = Math.max(a.plays, b.plays) > 1 ? ", first seed" : "";
     const result = (entry, task) => {
       const wins = entry.outcomes[task];
       const words = entry.plays > 1 ? `${wins} of ${entry.plays}` : wins ? "won" : "not won";
@@ -191,9 +200,9 @@ const board = {
       const label = names ? names[task] : `task ${task + 1}`;
       const link =
         ids.length === 2
-          ? make("a", { href: `#episode=${ids}`, "aria-label": `read both episodes of ${label}` }, "read both")
+          ? make("a", { href: `#episode=${ids}`, "aria-label": `read both episodes of ${label}` }, `read both${several}`)
           : ids.length === 1
-            ? make("a", { href: `#episode=${ids}`, "aria-label": `read the episode of ${label}` }, "read one")
+            ? make("a", { href: `#episode=${ids}`, "aria-label": `read the episode of ${label}` }, `read one${several}`)
             : "";
       return [make("bdi", {}, label), result(a, task), result(b, task), link];
     });

@@ -33,6 +33,8 @@ function count(number) {
 
 const episodeList = {
   found: [],
+  // Whether a link, rather than the reader, chose the policy.
+  led: false,
 
   start() {
     const form = byId("episode-filters");
@@ -44,6 +46,7 @@ const episodeList = {
     // Searched as it is typed; small letters once, not at every key.
     this.haystack = store.index.tasks.map(([task, , goal]) => `${task}\n${goal}`.toLowerCase());
     form.addEventListener("submit", (event) => event.preventDefault());
+    form.elements.source.addEventListener("input", () => (this.led = false));
     form.addEventListener("input", () => this.refresh());
     this.refresh();
   },
@@ -55,11 +58,15 @@ const episodeList = {
     select.closest("label").hidden = select.options.length < 3;
   },
 
-  /** Shows the episodes of one source. */
+  /** Shows the episodes of one source; of all if `source` is undefined and a link had chosen one. */
   choose(source) {
     const form = byId("episode-filters");
+    const wanted = source === undefined ? "" : String(source);
+    // "Back" from an episode finds the list, its filters and its page as they were left.
+    if (form.elements.source.value === wanted || (source === undefined && !this.led)) return;
     form.reset();
-    form.elements.source.value = String(source);
+    form.elements.source.value = wanted;
+    this.led = source !== undefined;
     this.refresh();
   },
 

@@ -49,7 +49,7 @@ function makeTable(style, caption, columns, rows) {
         make(
           "tr",
           {},
-          columns.map((name) => make("th", { scope: "col" }, name)),
+          columns.map((name) => (name ? make("th", { scope: "col" }, name) : make("td"))),
         ),
       ),
       make("tbody", {}, rows.map(line)),

@@ -66,10 +66,17 @@ function circumstances(facts) {
     .join(", ");
 }
 
+/** What a later turn saw: the text that the turn before got, which stands right above, so folded until it is asked for. */
+function seenAgain(turn, index) {
+  const details = make("details", { class: "again" }, make("summary", {}, `saw what turn ${index} got`));
+  details.addEventListener("toggle", () => details.append(words(turn.saw)), { once: true });
+  return details;
+}
+
 function turnItem(turn, index, next, differs) {
   return make(
     "li",
-    { class: differs ? "turn differs" : "turn" },
+    { class: differs ? "turn differs" : "turn", tabindex: differs ? "-1" : null },
     make(
       "h4",
       {},
@@ -79,8 +86,7 @@ function turnItem(turn, index, next, differs) {
       advantageMark(turn.advantage),
       turn.tokens === null ? null : make("span", { class: "note" }, `${turn.tokens} tokens`),
     ),
-    make("span", { class: "label" }, "saw"),
-    words(turn.saw),
+    index === 0 ? [make("span", { class: "label" }, "saw"), words(turn.saw)] : seenAgain(turn, index),
     make("span", { class: "label" }, "said"),
     words(turn.said, "said"),
     turn.action === turn.said
@@ -92,7 +98,7 @@ function turnItem(turn, index, next, differs) {
 
 function episodeArticle(episode, differing) {
   const last = episode.turns.length - 1;
-  const got = (index) => (index === last ? episode.final : null);
+  const got = (index) => (index === last ? episode.final : episode.turns[index + 1].saw);
   return make(
     "article",
     { class: "episode", "aria-label": `Episode of ${episode.source}` },
@@ -120,6 +126,19 @@ function firstDifference(episodes) {
     if (new Set(episodes.map((episode) => episode.turns[turn].action)).size > 1) return turn;
   }
   return episodes.every((episode) => episode.turns.length === shared) ? -1 : shared;
+}
+
+/** Buttons that lead to a turn of each of some episodes, which a phone shows one under the other. */
+function waysTo(turn, episodes, articles) {
+  return articles.map((article, index) => {
+    const marked = article.querySelector(".differs");
+    if (!marked) return null;
+    const go = () => {
+      marked.scrollIntoView({ block: "start" });
+      marked.focus({ preventScroll: true });
+    };
+    return make("button", { type: "button", class: "more", click: go }, `Turn ${turn + 1} of ${episodes[index].source}`);
+  });
 }
 
 /** Of each source the episode of a task that is most like a given one: purpose, iteration, member, temperature. */
@@ -171,6 +190,7 @@ async function showEpisodes(ids) {
   const first = store.facts(ids[0]);
   const differing = firstDifference(episodes);
   const together = counterparts(first).map((other) => other.id);
+  const articles = episodes.map((episode) => episodeArticle(episode, differing));
   fill(byId("episode-title"), make("bdi", {}, first.goal));
   fill(
     content,
@@ -190,13 +210,15 @@ async function showEpisodes(ids) {
       ? make(
           "p",
           { id: "difference" },
-          differing < 0 ? "They take the same actions." : `Their actions first differ in turn ${differing + 1}.`,
+          differing < 0
+            ? "They take the same actions."
+            : [`Their actions first differ in turn ${differing + 1}. `, waysTo(differing, episodes, articles)],
         )
       : null,
     make(
       "div",
       { class: "beside" },
-      episodes.map((episode) => episodeArticle(episode, differing)),
+      articles,
     ),
     make("h3", {}, "The same task"),
     othersTable(first, ids),
@@ -260,7 +282,7 @@ async function showGroup(id) {
       {},
       groups.length
         ? `Actions with their advantages. The turns stand at ${groups.length} anchors, at ${shared.length} of them several, ` +
-            "which are shown beside each other below."
+            "which stand below, each with its turns."
         : "These episodes were kept without anchors, by an older version.",
     ),
     make(

@@ -4,6 +4,9 @@
 const views = {
   first: document.querySelector("[data-view]")?.dataset.view,
   title: document.title,
+  // Where the reader was in each view of the browser's history, for when "back" leads there again.
+  places: new Map(),
+  here: null,
 
   /** Shows the view of the present address. Returns false for an address that names none, such as the skip link's. */
   async show() {
@@ -27,7 +30,7 @@ const views = {
   /** Fills the views that are made when they are asked for. Returns false if there is no such thing. */
   async prepare(name, numbers) {
     const known = (ids) => ids.length > 0 && ids.every((id) => Number.isInteger(id) && id >= 0 && id < store.count);
-    if (name === "episodes" && store.count && numbers.length) episodeList.choose(numbers[0]);
+    if (name === "episodes" && store.count) episodeList.choose(numbers[0]);
     if (name === "episode") return known(numbers) && (await showEpisodes(numbers), true);
     if (name === "group") return known(numbers) && (await showGroup(numbers[0]), true);
     if (name !== "compare") return true;
@@ -36,10 +39,25 @@ const views = {
   },
 
   async change() {
+    const leaving = { focused: document.activeElement, top: scrollY };
     const heading = await this.show();
     if (!heading) return;
-    scrollTo(0, 0);
-    heading.focus({ preventScroll: true });
+    if (this.here !== null) this.places.set(this.here, leaving);
+    const before = this.places.get(this.enter());
+    if (before?.focused?.isConnected && before.focused !== document.body) {
+      scrollTo(0, before.top);
+      before.focused.focus({ preventScroll: true });
+    } else {
+      scrollTo(0, 0);
+      heading.focus({ preventScroll: true });
+    }
+  },
+
+  /** Numbers the present place of the browser's history, or finds the number that it had. */
+  enter() {
+    this.here = history.state?.place ?? `${performance.timeOrigin} ${this.places.size}`;
+    history.replaceState({ place: this.here }, "");
+    return this.here;
   },
 };
 
@@ -50,8 +68,9 @@ async function start() {
   if (typeof board !== "undefined") await board.start();
   await store.open();
   if (store.count) episodeList.start();
+  history.scrollRestoration = "manual";
   if (location.hash) await views.change();
-  else await views.show();
+  else if (await views.show()) views.enter();
   addEventListener("hashchange", () => views.change());
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }

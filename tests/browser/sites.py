@@ -39,12 +39,12 @@ def site(folder: Path) -> Path:
         made["score"] |= {"success": sum(outcomes) / TASKS, "interval": [0.2, 0.9], "mean_tokens": 100 * share}
         entries.append(made | {"training": board_entries.trained(share)})
     entries.append(entries[0] | {"name": "elsewhere", "panel": {"name": "other", "tasks": TASKS, "sha256": "f" * 64}})
-    return evals.site.build(entries, episodes, folder / "site")
+    return evals.site.build(entries, episodes, folder / "site", own=[3])
 
 
 def run(folder: Path) -> Path:
     """A run's folder with its pages: a random model's training groups, and games of three arms on the same tasks."""
-    run_folder.write(folder, run_folder.summary())
+    run_folder.write(folder, run_folder.summary(), tasks=True)
     rows = []
     estimator = Estimator(gigpo, gigpo.Config(), 10.0, 0.1)
     for arm, seed in (("layer", 0), ("full", 1)):

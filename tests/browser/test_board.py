@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import evals.site
 from tests.browser.page import Page
 from tests.browser.sites import TASKS, site
+from tests.browser.test_episodes import NAMELESS
+from tests.evals import board_entries
 
 ENTER, TAB, SPACE = "\ue007", "\ue004", " "
 FIRST = "section.panel[data-panel='0'] "
@@ -69,6 +72,43 @@ def test_filters_narrow_each_other(board: Page):
     board.find("#board-filters input").send_keys("nothing such")
     assert board.texts(NAMES) == []
     assert "None of 6 entries" in board.text("#board-count")
+
+
+def test_a_phrase_is_searched_as_it_stands(page: Page, tmp_path: Path):
+    panel, found = board_entries.played("random", 3, max_turns=5)
+    names = ("layer 3, seed 1", "layer 7, seed 3")
+    page.open(evals.site.build([board_entries.entry(name, "layer", panel, found) for name in names], {}, tmp_path))
+    for words, expected in (("layer 3", names[:1]), ("seed layer", names), ("seed  3", names[1:]), ("", names)):
+        page.find("#board-filters input").clear()
+        page.find("#board-filters input").send_keys(words)
+        page.run("document.querySelector('#board-filters').dispatchEvent(new Event('input'))")
+        assert page.texts(NAMES) == list(expected), words
+
+
+def test_ones_own_entries_are_marked(board: Page):
+    (mark,) = board.all(".badge.own")
+    assert board.run("return arguments[0].closest('tr').querySelector('a').textContent", mark) == "block 3"
+
+
+def test_back_leads_to_where_one_was(board: Page):
+    link = board.all(NAMES)[3]
+    board.tap(link)
+    board.until(lambda: board.view() == "entry")
+    assert board.run("return scrollY") == 0
+    board.driver.back()
+    board.until(lambda: board.view() == "board")
+    assert board.focused() == "block 3"
+    board.driver.forward()
+    board.until(lambda: board.view() == "entry")
+    assert board.focused() == "block 3"
+
+
+def test_a_policys_episodes_are_not_silently_those_of_all(board: Page):
+    board.click(FIRST + "tbody tr:nth-child(1) a[href^='#episodes']")
+    board.until(lambda: board.view() == "episodes")
+    assert board.text("#episode-count").startswith(f"{TASKS} of ")
+    board.run("document.querySelector('.tabs a[href=\"#episodes\"]').click()")
+    board.until(lambda: board.text("#episode-count").startswith(f"{3 * TASKS} of {3 * TASKS}"))
 
 
 def test_the_panel_filter_hides_other_panels(board: Page):
@@ -227,12 +267,12 @@ def test_without_the_script_all_tables_are_there(index: Path):
     assert not re.search(r'<section class="view[^>]* hidden', before)
 
 
-def test_what_it_shows_is_named_for_screen_readers(board: Page):
-    unnamed = board.run(
-        "return [...document.querySelectorAll('input, select, button, a[href]')].filter((e) => e.checkVisibility() &&"
-        " !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim())).map((e) => e.outerHTML)"
-    )
-    assert unnamed == []
-    assert board.run("return [...document.querySelectorAll('table')].every((t) => t.caption && t.tHead.rows.length)")
+@pytest.mark.parametrize("view", ["", "#entry=0", "#compare=0,1", "#compare=3,4", "#episodes", "#studies"])
+def test_what_it_shows_is_named_for_screen_readers(page: Page, index: Path, view: str):
+    page.open(index, view)
+    assert page.run(NAMELESS) == []
+
+
+def test_the_page_says_its_language_and_has_one_title(board: Page):
     assert board.run("return document.querySelectorAll('h1').length") == 1
     assert board.run("return document.documentElement.lang") == "en"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_an_episode_shows_what_it_saw_said_and_got(episodes: Page, rows: list[di
     shown = episodes.texts(".turn .words")
     expected = [text for turn in turns for text in (turn["saw"], turn["said"])]
     assert shown == [*expected, won["final"]]
+    # What a turn got is what the next one saw, which shows it again when it is asked to.
+    labels = episodes.texts(".turn .label")
+    assert labels == ["saw", "said", "got", *["said", "got"] * (len(turns) - 1)]
+    again = episodes.all(".turn .again summary")
+    assert [summary.text for summary in again] == [f"saw what turn {number} got" for number in range(1, len(turns))]
+    episodes.tap(again[0])
+    episodes.until(lambda: episodes.texts(".again .words"))
+    assert episodes.texts(".again .words") == [turns[1]["saw"]]
     assert episodes.texts(".turn h4 .good")[-1] == "reward 1"
 
 
@@ -76,6 +85,10 @@ def test_the_arms_of_a_task_side_by_side(episodes: Page):
     tops = episodes.run("return [...document.querySelectorAll('.episode')].map((e) => e.getBoundingClientRect().top)")
     assert len(set(tops)) == 1
     assert len(episodes.all(".turn.differs")) >= 2
+    ways = episodes.all("#difference button")
+    assert [way.text.split(" of ")[1] for way in ways] == ["base", "layer", "full"][: len(ways)]
+    ways[-1].click()
+    assert episodes.run("return document.activeElement.classList.contains('differs')")
     takes_away = next(link for link in episodes.all(".others a") if link.text == "take away")
     takes_away.click()
     episodes.until(lambda: len(episodes.texts(".episode")) == 2)
@@ -111,7 +124,10 @@ def test_evaluations_side_by_side(page: Page, tmp_path: Path):
     for player in ("expert", "planner"):
         _, found = board_entries.played(player, 2)
         board_entries.write(tmp_path / player / "episodes.jsonl", found, temperature=None)
+    alone = viewer.build([tmp_path / "expert"]).read_bytes()
     page.open(viewer.build([tmp_path / "expert", tmp_path / "planner"]))
+    assert (tmp_path / "expert" / "episodes-beside-planner.html").is_file()
+    assert (tmp_path / "expert" / "episodes.html").read_bytes() == alone
     page.all("#episode-table tbody th a")[0].click()
     page.until(lambda: page.view() == "episode")
     page.click("#all-beside")
@@ -124,6 +140,71 @@ def test_the_reports_line_is_copied(page: Page, report: Path):
     (button,) = page.all("button.copy")
     button.click()
     page.until(lambda: button.text == "Copied")
+
+
+def test_the_report_shows_the_curves_with_intervals(page: Page, report: Path):
+    page.driver.get(report.resolve().as_uri())
+    drawn = [page.run(f"return document.querySelectorAll('svg .whisker.{arm}').length") for arm in ("layer", "full")]
+    assert drawn == [30, 30]
+    page.run("document.querySelectorAll('details').forEach((found) => (found.open = true))")
+    (numbers,) = [found for found in page.all("table") if found.text.startswith("Learning curves: ")]
+    assert page.run("return arguments[0].tBodies[0].rows[29].textContent", numbers).count("(") == 2
+    said = page.run("return [...document.querySelectorAll('svg desc')].map((d) => d.textContent).join()")
+    assert re.search(r"layer from \d+ \(\d+ to \d+\) to \d+ \(\d+ to \d+\) percent", said)
+
+
+ENTER, TAB = "\ue007", "\ue004"
+
+
+def test_an_episode_is_opened_and_left_from_the_keyboard(episodes: Page):
+    def onward(holds: str) -> None:
+        for _ in range(40):
+            episodes.press(TAB)
+            if episodes.run(f"const here = document.activeElement; return {holds}"):
+                return
+        raise AssertionError(f"{holds} is not reached")
+
+    onward("here.name === 'text'")
+    task = episodes.texts("#episode-table tbody small")[4] if episodes.texts("#episode-table tbody small") else ""
+    episodes.press(*(task or "look")[:4])
+    left = episodes.text("#episode-count")
+    onward("here.matches('#episode-table tbody a')")
+    opened = episodes.focused()
+    episodes.press(ENTER)
+    episodes.until(lambda: episodes.view() == "episode")
+    assert episodes.focused() == opened
+    episodes.driver.back()
+    episodes.until(lambda: episodes.view() == "episodes")
+    # The list, what it was narrowed to, and the reader's place in it are as they were.
+    assert episodes.text("#episode-count") == left
+    assert episodes.focused() == opened
+    assert episodes.run("return document.activeElement.matches('#episode-table tbody a')")
+
+
+NAMELESS = """
+const shown = (e) => e.checkVisibility();
+const name = (e) => e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim();
+const tables = [...document.querySelectorAll('table')].filter(shown);
+return [
+  ...[...document.querySelectorAll('input, select, button, a[href], summary')].filter((e) => shown(e) && !name(e)),
+  ...tables.filter((t) => !t.caption || !t.tHead.rows.length),
+  ...tables.flatMap((t) => [...t.querySelectorAll('th')]).filter((e) => shown(e) && (!e.scope || !name(e))),
+  ...[...document.querySelectorAll('[role=region], nav')].filter((e) => shown(e) && !e.getAttribute('aria-label')),
+  ...[...document.querySelectorAll('img')].filter((e) => !e.alt),
+].map((e) => e.outerHTML.slice(0, 200));
+"""
+
+
+@pytest.mark.parametrize("view", ["", "#episode=0", "#episode=0,1,2", "#group=9"])
+def test_what_it_shows_is_named_for_screen_readers(page: Page, report: Path, view: str):
+    page.open(report.with_name("episodes.html"), view)
+    assert page.run(NAMELESS) == []
+
+
+def test_what_the_report_shows_is_named_for_screen_readers(page: Page, report: Path):
+    page.driver.get(report.resolve().as_uri())
+    page.run("document.querySelectorAll('details').forEach((found) => (found.open = true))")
+    assert page.run(NAMELESS) == []
 
 
 def test_addresses_of_what_is_not_there_change_nothing(page: Page, report: Path):

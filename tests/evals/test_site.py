@@ -62,8 +62,8 @@ def test_the_ranking_is_a_plain_table(entries: list[dict[str, Any]], tmp_path: P
     trained = entries[1] | {"name": "block 3", "layer": "3", "training": board_entries.trained(0.11)}
     page = Tables(evals.site.build([*entries, trained], {}, tmp_path / "new" / "site"))
     ranking = [[cell.strip() for cell in row] for row in page.tables[0]]
-    titles = ["Place", "Policy", "Success", "Turns", "Invalid", "Tokens", "Trained", "Update", "Memory", "Delta"]
-    assert ranking[0][1:] == titles
+    titles = ["Place", "Policy", "Success", "Turns", "Invalid", "Tokens", "Trained"]
+    assert ranking[0][1:] == [*titles, "Update ÷ full", "Memory ÷ full", "Delta"]
     assert [row[1].split() for row in ranking[1:]] == [["1", "to", "3"]] * 3
     assert ranking[2][7:] == ["11.0 %", "0.38", "0.56", "308.0 KiB"]
     assert ranking[3][3].startswith("0.0 %")
@@ -112,7 +112,7 @@ def test_only_an_entrys_own_temperature_is_taken(entries: list[dict[str, Any]], 
 
 def test_the_benchmarks_page_can_be_built(tmp_path: Path):
     found, episodes = bench._play(2, tmp_path)
-    page = board.build(found, episodes, tmp_path).read_text(encoding="utf-8")
+    page = evals.site.build(found, episodes, tmp_path).read_text(encoding="utf-8")
     assert all(f"{player}</" in page for player in bench.PLAYERS)
     assert "read its episodes" in page.lower()
 
