@@ -8,6 +8,7 @@ configuration leave the same file but for what stands under `cost`.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -117,11 +118,16 @@ class EvaluationFolder(Folder):
         with understood(self / EPISODES, "a file of episodes"):
             return {(row["temperature"], row["seed"], row["task"]): episode_of(row) for row in self.rows(EPISODES)}
 
-    def add_cost(self, seconds: float, counts: Counts) -> float:
-        """Notes time spent on playing, on what, and what went wrong with workers; returns the seconds of all calls."""
+    def add_cost(self, seconds: float, counts: Counts, is_there: bool = False) -> float:
+        """Notes time spent on playing, on what, and what went wrong with workers; returns the seconds of all calls.
+
+        Where everything was there before, nothing is noted.
+        """
         content = self.read_json(SCORE)
         with understood(self / SCORE, "an evaluation"):
             before = content["cost"]
+            if is_there and before:
+                return float(before["seconds"])
             added = {"seconds": seconds, **counts.as_cost()}
             cost: dict[str, Any] = {name: before.get(name, 0) + value for name, value in added.items()}
             others = [each for each in (*before.get("earlier_hardware", ()), before.get("hardware")) if each]
@@ -163,6 +169,10 @@ def evaluate(
         # A row that a kill cut off must not run into the next one.
         folder.keep(EPISODES, lambda row: True)
     known = {} if folder is None else folder.played()
+    everything = itertools.product(evaluation.temperatures, evaluation.seeds, evaluation.panel.tasks)
+    is_there = all(key in known for key in everything)
+    if is_there:
+        screen.print("All of these episodes are there already; nothing is played.")
     played: Played = {}
     started, before = time.perf_counter(), counts_of(evaluation.make_env)
     try:
@@ -175,7 +185,9 @@ def evaluate(
     finally:
         seconds = time.perf_counter() - started
         if folder is not None:
-            seconds = folder.add_cost(seconds, counts_of(evaluation.make_env).since(before))
+            # What was played by an earlier call, on whatever machine that was, costs no more.
+            spent = 0.0 if is_there else seconds
+            seconds = folder.add_cost(spent, counts_of(evaluation.make_env).since(before), is_there)
     if folder is not None:
         folder.finish(played)
     return played, seconds

@@ -71,6 +71,8 @@ def execute(run: Run, data: Mapping[str, str]) -> dict[str, Any]:
     facts = {
         "env": run.config.env.name,
         "model": run.config.model.name,
+        "base_sha256": base_sha256,
+        "delta_sha256": stages["layer"]["delta"],
         "algorithm": run.config.algorithm.name,
         "seed": run.config.seed,
         "data": dict(data),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +20,6 @@ from agents.starts import written
 from envs.config import load
 from envs.config_schema import key
 from envs.errors import InputError
-from evals.hardware import hardware, versions
 from evals.leaderboard import choosing, committed, database, scoring, sources
 from evals.leaderboard.contents import tasks_of
 from evals.leaderboard.database import Database
@@ -94,7 +92,9 @@ def main(config: AddConfig) -> int:
     scored = scoring.play(job, folder)
     if scored is None:
         return 130
-    entry = make_entry(config.name, job, scored, cards, source.training)
+    deltas = scoring.delta_files(config)
+    training = source.training or (sources.training_of(deltas[0]) if len(deltas) == 1 else None)
+    entry = make_entry(config.name, job, scored, cards, training)
     same = [other for other in (stored.entry for stored in database.read(path)) if _are_same(other, entry)]
     known = [*same, *(other for other in committed.entries() if _are_same(other, entry))]
     if known and not config.name:
@@ -160,12 +160,8 @@ def make_entry(
         "outcomes": scored.outcomes,
         "training": _training(job, training),
         "command": command(job),
-        "cost": {
-            "seconds": facts["cost"].get("seconds"),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "hardware": hardware(),
-            "versions": versions(),
-        },
+        # Of when it was played, which an earlier call may have done.
+        "cost": {name: facts["cost"].get(name) for name in ("seconds", "date", "hardware", "versions")},
     }
 
 

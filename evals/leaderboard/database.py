@@ -99,16 +99,17 @@ class Database:
         content = json.dumps(check(dict(entry), "the new entry"), allow_nan=False, sort_keys=True)
         added = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         key, file = key_of(entry), "" if episodes is None else self._beside(episodes)
+        same = {key, *([] if before is None else [key_of(before)])}
         with self._plainly(), self._transaction() as cursor:
-            if before is not None:
-                cursor.execute("UPDATE OR REPLACE entries SET key = ? WHERE key = ?", (key, key_of(before)))
-            known = cursor.execute("SELECT 1 FROM entries WHERE key = ?", (key,)).fetchone() is not None
+            rows = cursor.execute("SELECT number, key, content FROM entries ORDER BY number").fetchall()
+            # By what the rows hold: a key that was made before a panel was pinned is another than today's.
+            known = [number for number, then, found in rows if then in same or _key(found) in same]
+            cursor.executemany("DELETE FROM entries WHERE number = ?", [(number,) for number in known])
             cursor.execute(
-                "INSERT INTO entries (key, content, added, episodes) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
-                "SET content = excluded.content, added = excluded.added, episodes = excluded.episodes",
-                (key, content, added, file),
+                "INSERT INTO entries (number, key, content, added, episodes) VALUES (?, ?, ?, ?, ?)",
+                (known[0] if known else None, key, content, added, file),
             )
-        return known
+        return bool(known)
 
     def entries(self) -> list[Stored]:
         """All entries, in the order in which they were first added.
@@ -230,6 +231,14 @@ def read(path: Path, *, named: bool = False) -> list[Stored]:
         return []
     with Database(path) as database:
         return database.entries()
+
+
+def _key(content: object) -> str | None:
+    """The key of what a row holds; None if that is no entry, which whoever reads the file is told."""
+    try:
+        return key_of(check(json.loads(str(content)), "it"))
+    except (InputError, ValueError, RecursionError, TypeError, LookupError):
+        return None
 
 
 def _schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:

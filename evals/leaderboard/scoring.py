@@ -17,6 +17,8 @@ from typing import Any
 from envs.errors import InputError
 from evals import run
 from evals.folder import Folder
+from evals.hardware import versions
+from evals.leaderboard.sources import card
 from evals.panels import Panel
 from evals.run import EvalConfig
 
@@ -77,7 +79,11 @@ def prepare(config: EvalConfig) -> Job:
         raise InputError(
             f"an entry has one temperature, got temperatures={list(inputs.temperatures)}. Give one, such as [0]."
         )
-    facts = run.facts_of(plain, inputs) | {"delta": plain.delta, "vote": plain.vote, "batch": None}
+    # By what the files hold: a layer that is trained anew has the name of the old one.
+    cards = [card(path) for path in run._deltas(plain)]
+    weights = [(found["tensors_sha256"], found["base_sha256"]) for found in cards] or _changed(inputs.model_path)
+    facts = run.facts_of(plain, inputs) | {"delta": weights, "vote": plain.vote, "batch": None}
+    facts |= {"release": versions().get("keystone-rl")}
     mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return Job(
         plain,
@@ -88,6 +94,12 @@ def prepare(config: EvalConfig) -> Job:
         inputs.seeds,
         mark,
     )
+
+
+def _changed(model: str) -> list[tuple[str, int, int]]:
+    """What tells a model folder's weights from those that it had before, without reading them."""
+    files = sorted(Path(model).glob("*.safetensors")) if model and Path(model).is_dir() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def play(job: Job, folder: Path) -> Scored | None:

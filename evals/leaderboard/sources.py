@@ -70,9 +70,9 @@ def read(path: Path, env: str = "") -> Source:
         raise InputError(f"{path}: no such file or folder. Give a run's folder, or a delta file.")
     if (path / SCORE).is_file():
         with understood(path / SCORE, "a score"):
-            return _checked(_of_evaluation(path))
+            return _checked(_of_evaluation(path, env))
     if (path / SUMMARY).is_file():
-        return _of_run(path)
+        return _of_run(path, env)
     if (path / STATE).is_file():
         raise InputError(f"{path} is a run that has not ended. Go on with it: python -m training.run resume={path}")
     raise InputError(f"{path} holds neither a run ({SUMMARY}) nor an evaluation ({SCORE}).")
@@ -119,31 +119,52 @@ def preset_words(policy: str, env: str) -> list[str]:
 
 
 def _of_delta(path: Path, typed: str) -> Source:
-    said, header = card(path), tensor_header.read(path)
+    said = card(path)
     details = said["details"]
     env, model = typed or details.get("env"), details.get("model")
-    if env and ":" in env and env != typed:
-        raise InputError(
-            f"{path} was trained in env={shortened(env)}, code of another project, which would be run here. If you "
-            "trust it, name it yourself with env=."
-        )
+    _check_world(path, env, typed)
     words = [*([f"env={env}"] if env else []), *([f"policy={model}"] if model else [])]
     if env and model:
         words += preset_words(model, env)
-    training = _nothing_known() | {"trained_parameters": _trained(path), "delta_bytes": path.stat().st_size}
-    # The tensors' bytes are what a sampler must be sent after an update.
-    training |= {"iterations": details.get("iterations"), "sync_bytes": header.tensor_bytes}
     return _checked(
         Source(
             words=(*words, f"delta={path}", "temperatures=[0]"),
             base_sha256=said["base_sha256"],
             delta_sha256=said["tensors_sha256"],
-            training=training,
+            training=training_of(path),
         )
     )
 
 
-def _of_run(path: Path) -> Source:
+def training_of(delta: Path) -> dict[str, Any]:
+    """What a delta file says of its training.
+
+    Raises:
+        InputError: it is no delta file.
+    """
+    # The tensors' bytes are what a sampler must be sent after an update.
+    return _nothing_known() | {
+        "trained_parameters": _trained(delta),
+        "delta_bytes": delta.stat().st_size,
+        "iterations": card(delta)["details"].get("iterations"),
+        "sync_bytes": tensor_header.read(delta).tensor_bytes,
+    }
+
+
+def _check_world(path: Path, env: object, typed: str) -> None:
+    """A world of another project is imported only if the user names it: what is handed in may be a stranger's.
+
+    Raises:
+        InputError: it is such a world, and the user has not named it.
+    """
+    if isinstance(env, str) and ":" in env and env != typed:
+        raise InputError(
+            f"{path} was trained in env={shortened(env)}, code of another project, which would be run here. If you "
+            "trust it, name it yourself with env=."
+        )
+
+
+def _of_run(path: Path, typed: str) -> Source:
     folder = Folder(path)
     summary = _json(folder, SUMMARY)
     config = presets.read_yaml(path / CONFIG)
@@ -151,6 +172,7 @@ def _of_run(path: Path) -> Source:
         raise InputError(f"{path} has no {DELTA}, the weights that it trained.")
     known = _json(folder, STATE) if (path / STATE).is_file() else {}
     with understood(f"{path}, by its {SUMMARY}, {CONFIG} and {STATE},", "a whole run"):
+        _check_world(path, config["env"]["name"], typed)
         layer, panel = summary["arms"]["layer"], summary["panel"]
         drawn = (f"tasks={panel['tasks']}", "panel=")
         words = [
@@ -166,16 +188,20 @@ def _of_run(path: Path) -> Source:
                 words=tuple(words),
                 panel=panel,
                 panel_words=drawn,
-                base_sha256=known.get("inputs", {}).get("base"),
-                delta_sha256=known.get("layer", {}).get("delta"),
+                # An older Keystone's summary has none, but its run's state has.
+                base_sha256=summary.get("base_sha256") or known.get("inputs", {}).get("base"),
+                delta_sha256=summary.get("delta_sha256") or known.get("layer", {}).get("delta"),
                 success=layer["success"],
                 training=_training(summary, path / DELTA),
             )
         )
 
 
-def _of_evaluation(path: Path) -> Source:
+def _of_evaluation(path: Path, typed: str) -> Source:
     score = _json(Folder(path), SCORE)
+    _check_world(path, score.get("env"), typed)
+    with understood(path / CONFIG, "a saved configuration"):
+        _check_world(path, presets.read_yaml(path / CONFIG)["env"]["name"], typed)
     if not score.get("finished"):
         raise InputError(f"{path} is an evaluation that has not ended. The command that began it goes on with it.")
     temperatures = score["temperatures"]

@@ -143,14 +143,17 @@ def test_trackio_is_told_once(tmp_path: Path):
 import sys
 from pathlib import Path
 from training.trackers import Arm, Trackers
-for start, end, again in ((0, 3, False), (1, 4, True)):
-    made = Trackers(["trackio"], Arm(Path(sys.argv[1]), "layer", start, again, {}))
+mine, other = Path(sys.argv[1]), Path(sys.argv[1]).parent / "elsewhere" / "run"
+# Another folder's run of the same name comes between.
+for folder, start, end, again in ((mine, 0, 3, False), (other, 0, 5, False), (mine, 1, 4, True)):
+    made = Trackers(["trackio"], Arm(folder, "layer", start, again, {}))
     for step in range(start, end):
         made.log({"iteration": step, "success": step / 8})
     made.close()
 from trackio.sqlite_storage import SQLiteStorage
 logs = SQLiteStorage.get_logs("keystone", f"{Path(sys.argv[1]).name}-layer")
 print([(log["step"], log["success"]) for log in logs])
+print(len(SQLiteStorage.get_logs("keystone", (other / "trackio" / "layer.name").read_text())))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")],
@@ -160,7 +163,7 @@ print([(log["step"], log["success"]) for log in logs])
         text=True,
         check=True,
     )
-    assert done.stdout == "[(0, 0.0), (1, 0.125), (2, 0.25), (3, 0.375)]\n"
+    assert done.stdout == "[(0, 0.0), (1, 0.125), (2, 0.25), (3, 0.375)]\n5\n"
 
 
 def test_an_unknown_tracker_and_a_missing_package_are_one_line(monkeypatch: pytest.MonkeyPatch):

@@ -24,6 +24,7 @@ from training.config import RunConfig
 from training.run import main as train
 
 WORLD = "env=tests.training.guessing:Guess"
+DELTA = "run/delta.safetensors"
 SMALL = ("train.groups=2", "train.group_size=2", "panel_tasks=6", "tuning_tasks=2", "iterations=1", "device=cpu")
 
 
@@ -47,7 +48,9 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(*words: str) -> int:
-    return run_actions(PROGRAM, ACTIONS, description="", argv=words)
+    """Calls an action. The world of these runs is of a module, which whoever adds them names."""
+    named = [WORLD] if any(word in ("run", DELTA, "scored 5") for word in words) and WORLD not in words else []
+    return run_actions(PROGRAM, ACTIONS, description="", argv=[*words, *named])
 
 
 def entries() -> list[dict[str, Any]]:
@@ -156,7 +159,7 @@ def test_trained_parameters_are_counted_in_the_delta(here: Path):
     trained = summary["arms"]["layer"]["trained_parameters"]
     summary["arms"]["layer"]["trained_parameters"] = 1
     Path("run/summary.json").write_text(json.dumps(summary))
-    training = sources.read(Path("run")).training
+    training = sources.read(Path("run"), WORLD.removeprefix("env=")).training
     assert training is not None
     assert training["trained_parameters"] == trained
     # LoRA's delta holds what its matrices were merged into.
@@ -166,7 +169,7 @@ def test_trained_parameters_are_counted_in_the_delta(here: Path):
     for said, found in ((1, 1), (trained + 1, None)):
         summary["arms"]["layer"]["trained_parameters"] = said
         Path("run/summary.json").write_text(json.dumps(summary))
-        training = sources.read(Path("run")).training
+        training = sources.read(Path("run"), WORLD.removeprefix("env=")).training
         assert training is not None
         assert training["trained_parameters"] == found
     alone = sources.read(Path("lora.safetensors"), WORLD.removeprefix("env=")).training
@@ -186,7 +189,8 @@ def test_an_evaluation_is_scored_again(here: Path, folder: Path, capsys: pytest.
         before, made = json.loads(Path(out, "score.json").read_text()), entries()[-1]
         assert made["panel"] == before["panel"]
         assert made["score"]["success"] == before["scores"][-1]["success"]
-        assert made["training"] is None
+        delta = Path(DELTA).stat().st_size if len(words) == 5 else None
+        assert (made["training"] or {"delta_bytes": None})["delta_bytes"] == delta
     assert [(made["kind"], made["sampling"]["temperature"]) for made in entries()] == [("random", None), ("layer", 0.0)]
     shutil.copytree(folder / "other", "swapped")
     saved = Path("scored 5", "config.yaml")
@@ -198,11 +202,65 @@ def test_an_evaluation_is_scored_again(here: Path, folder: Path, capsys: pytest.
     assert "policy=swapped has weights of sha256" in capsys.readouterr().err
 
 
-def test_a_changed_delta_is_refused(here: Path, capsys: pytest.CaptureFixture[str]):
-    tensors, card = deltas.load(Path("run/delta.safetensors"))
+@pytest.mark.parametrize("missing", ["state.json", "summary.json"])
+def test_a_runs_hashes_are_in_its_summary_and_were_in_its_state(
+    here: Path, capsys: pytest.CaptureFixture[str], missing: str
+):
+    if missing == "state.json":
+        Path("run/state.json").unlink()  # as of the runs that come with Keystone
+    else:
+        summary = json.loads(Path("run/summary.json").read_text())
+        del summary["base_sha256"], summary["delta_sha256"]  # as an older Keystone wrote it
+        Path("run/summary.json").write_text(json.dumps(summary))
+    replace_delta()
+    assert "the file was changed or belongs to another run" in refusal(capsys, "run")
+
+
+def replace_delta() -> None:
+    """Other weights for the same base, in the run's file."""
+    tensors, card = deltas.load(Path(DELTA))
     other = {name: tensor + 1 for name, tensor in tensors.items()}
-    details = card.details
-    deltas.save(Path("run/delta.safetensors"), other, base_sha256=card.base_sha256, target="1", details=details)
+    deltas.save(Path(DELTA), other, base_sha256=card.base_sha256, target="1", details=card.details)
+
+
+def test_a_layer_that_was_trained_anew_is_added_anew(here: Path, folder: Path):
+    words = ("add", WORLD, f"policy={folder / 'model'}", f"delta={DELTA}", "policy.max_reply_tokens=4", "tasks=4")
+    assert call(*words, "temperatures=[0]") == 0
+    replace_delta()
+    assert call(*words, "temperatures=[0]") == 0
+    first, second = entries()
+    assert first["delta_sha256"] != second["delta_sha256"]
+    # Named as a policy with a delta it tells as much of its training as the file does by itself.
+    assert second["training"]["trained_parameters"] == sources.elements(Path(DELTA))
+    assert second["training"]["delta_bytes"] == Path(DELTA).stat().st_size
+
+
+def test_adding_again_plays_nothing_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("add", "run") == 0
+    (first,) = entries()
+    (score,) = Path().glob("leaderboard.episodes/*/score.json")
+    content = json.loads(score.read_text())
+    content["cost"]["hardware"]["processor"] = "of another machine"
+    score.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert call("add", "run") == 0
+    assert "All of these episodes are there already; nothing is played." in capsys.readouterr().out
+    (again,) = entries()
+    assert again["cost"]["hardware"]["processor"] == "of another machine"
+    assert again["cost"]["seconds"] == first["cost"]["seconds"]
+
+
+def test_a_world_of_another_project_is_not_imported_unasked(here: Path, capsys: pytest.CaptureFixture[str]):
+    config = Path("run/config.yaml")
+    config.write_text(config.read_text().replace(WORLD.removeprefix("env="), "antigravity_of_a_stranger:World"))
+    assert run_actions(PROGRAM, ACTIONS, description="", argv=["add", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "env=antigravity_of_a_stranger:World, code of another project" in said
+    assert "name it yourself with env=." in said
+
+
+def test_a_changed_delta_is_refused(here: Path, capsys: pytest.CaptureFixture[str]):
+    replace_delta()
     assert "the file was changed or belongs to another run" in refusal(capsys, "run")
     content = bytearray(Path("run/delta.safetensors").read_bytes())
     content[-1] ^= 1
@@ -215,9 +273,8 @@ def test_another_base_is_refused(here: Path, folder: Path, capsys: pytest.Captur
     shutil.copy("run/delta.safetensors", "mine.safetensors")
     said = refusal(capsys, "mine.safetensors", WORLD, f"policy={folder / 'other'}", "policy.max_reply_tokens=4")
     assert "the delta was made for base" in said
-    state = json.loads(Path("run/state.json").read_text())
-    state["inputs"]["base"] = "0" * 64
-    Path("run/state.json").write_text(json.dumps(state))
+    summary = json.loads(Path("run/summary.json").read_text())
+    Path("run/summary.json").write_text(json.dumps(summary | {"base_sha256": "0" * 64}))
     assert "but run names 000000000000. Give the base" in refusal(capsys, "run")
     assert not list(Path().glob("leaderboard.episodes/*/episodes.jsonl"))
 

@@ -108,6 +108,21 @@ def test_the_same_entry_again_takes_the_place_of_the_first(tmp_path: Path):
     assert [stored.entry["outcomes"] for stored in read(path)] == [[0, 0], [1, 0]]
 
 
+def test_an_entry_whose_key_changed_takes_the_place_of_what_it_was(tmp_path: Path):
+    """A key has a panel's content only where it is not the pinned one: once it is pinned, today's key is another."""
+    path, made = tmp_path / "board.sqlite", entry("one", [1, 0])
+    with Database(path) as database:
+        database.add(made)
+        database.add(entry("two", [1, 1]))
+        database._connection.execute("UPDATE entries SET key = 'as it was' WHERE number = 1")
+        assert database.add(entry("one", [0, 0]), before=made)
+        assert database.add(entry("one", [0, 1]))
+    assert [(stored.entry["name"], stored.entry["outcomes"]) for stored in read(path)] == [
+        ("one", [0, 1]),
+        ("two", [1, 1]),
+    ]
+
+
 def test_what_is_no_entry_is_not_written(tmp_path: Path):
     with Database(tmp_path / "board.sqlite") as database:
         with pytest.raises(InputError, match="the new entry: kind of the entry must be one of"):
