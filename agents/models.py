@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,7 +105,7 @@ def announce_download(path: str) -> None:
     if os.path.isdir(path):
         return
     import httpx
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(try_to_load_from_cache(path, "config.json"), str):
@@ -120,6 +121,8 @@ def announce_download(path: str) -> None:
     except HfHubHTTPError:
         return  # there is no such model, or it is not for everybody: whoever loads it says which
     print(f"the model {path} is fetched from {constants.ENDPOINT} into {constants.HF_HUB_CACHE}", file=sys.stderr)
+    with suppress(httpx.TransportError, HfHubHTTPError, OSError):  # whoever loads the model says what is wrong
+        hf_hub_download(path, "config.json")  # it says which type the weights are
 
 
 def choose_device(device: str) -> str:
@@ -138,12 +141,16 @@ def choose_device(device: str) -> str:
 
 
 def model_settings(path: str) -> dict[str, Any]:
-    """What a model folder's config.json says; nothing for a hub id.
+    """What a model's config.json says, that of a hub id if it is in the cache; nothing where it is not.
 
     Raises:
         InputError: it is no JSON object.
     """
     file = Path(path) / "config.json"
+    if not os.path.isdir(path) and _is_hub_id(path):
+        from huggingface_hub import try_to_load_from_cache
+
+        file = Path(str(try_to_load_from_cache(path, "config.json")))
     settings = read_json(file, "model's configuration", _MOST_BYTES) if file.is_file() else {}
     if not isinstance(settings, dict):
         raise InputError(f"the model {path}: its config.json must hold a JSON object.")

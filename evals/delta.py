@@ -116,11 +116,12 @@ def load_base(config: DeltaConfig) -> tuple[Any, Any]:
     Raises:
         InputError: it cannot be loaded.
     """
-    from agents.models import choose_dtype, quiet
+    from agents.models import announce_download, choose_dtype, quiet
     from agents.policies.transformers import load
 
     quiet()
     path = base_path(config.base)
+    announce_download(path)
     return load(path, "cpu", choose_dtype("auto", path))
 
 

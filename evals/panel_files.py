@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from envs import presets
 from envs.errors import InputError, shortened, unknown
+from envs.registry import config_class
 
 ALL = "all"
 NOT_PINNED = "not yet pinned"
@@ -96,12 +97,28 @@ def world_words(words: Sequence[str]) -> list[str]:
     """The argument `env=NAME` that a fixed panel stands for, where a command's arguments name a panel and no world.
 
     Raises:
-        InputError: the panel's file lacks something or holds something else.
+        InputError: the panel's file lacks something or holds something else, or turns are typed that it replaces.
     """
     given = dict(word.partition("=")[::2] for word in words)
-    if given.keys() & {"env", "config"} or given.get("panel") not in presets.names("panel"):
+    if given.get("panel") not in presets.names("panel"):
         return []
-    return [f"env={read(given['panel']).env}"]
+    rule = read(given["panel"])
+    _check_turns(rule, given.get("env.max_turns"))
+    return [] if given.keys() & {"env", "config"} else [f"env={rule.env}"]
+
+
+def _check_turns(rule: Rule, typed: str | None) -> None:
+    """A configuration does not tell a world's default that was typed from one that was not, which a panel replaces.
+
+    Raises:
+        InputError: the default was typed, and the panel has other turns.
+    """
+    usual = next((option.default for option in fields(config_class(rule.env)) if option.name == "max_turns"), None)
+    if typed is not None and rule.turns not in (None, usual) and typed == str(usual):
+        raise InputError(
+            f"env.max_turns={typed} is what env={rule.env} has by itself, which panel={rule.name} replaces by its own "
+            f"{rule.turns} turns. Another number can be played; leave it out for {rule.turns}."
+        )
 
 
 def _check(name: str, content: dict[str, Any]) -> None:

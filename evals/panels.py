@@ -132,11 +132,12 @@ class FixedPanel(Rule):
                 )
         return options, notes
 
-    def find(self, env: TextEnv) -> Panel:
+    def find(self, env: TextEnv, *, record: bool = True) -> Panel:
         """Finds the panel's tasks.
 
         Args:
             env: an environment with the panel's options.
+            record: whether hashes that are not yet pinned are recorded, and compared with those of the first use.
 
         Returns:
             The panel.
@@ -159,9 +160,20 @@ class FixedPanel(Rule):
         self._compare("tasks", self.sha256, panel.sha256, env)
         panel = panel.with_content(env)
         self._compare("contents of tasks", self.content_sha256, panel.content_sha256, env)
-        if NOT_PINNED in (self.sha256, self.content_sha256):
-            return replace(panel, notes=(panel_records.hold(panel.name, panel.sha256, panel.content_sha256),))
-        return panel
+        return replace(panel, notes=self.record(panel)) if record else panel
+
+    def record(self, panel: Panel) -> tuple[str, ...]:
+        """Records hashes that are not yet pinned, or compares them with those of the first use.
+
+        Returns:
+            A line that says which, if they are not pinned.
+
+        Raises:
+            InputError: the first use had others.
+        """
+        if NOT_PINNED not in (self.sha256, self.content_sha256):
+            return ()
+        return (panel_records.hold(panel.name, panel.sha256, panel.content_sha256),)
 
     def _compare(self, what: str, pinned: str, here: str, env: TextEnv) -> None:
         if pinned not in ("", NOT_PINNED) and here != pinned:
@@ -209,6 +221,8 @@ def choose(
     split: str,
     seed: int,
     count: int,
+    *,
+    record: bool = True,
 ) -> tuple[partial[TextEnv], Panel]:
     """Finds the panel of a command, a fixed one or the one that belongs to its seed, and what makes its environments.
 
@@ -220,6 +234,7 @@ def choose(
         split: the split to draw from.
         seed: the command's seed.
         count: tasks to draw.
+        record: as of `FixedPanel.find`.
 
     Returns:
         What makes an environment in which the tasks can be played (its `keywords` are the options), and the panel.
@@ -236,7 +251,7 @@ def choose(
     fixed.check_env(env.name)
     options, notes = fixed.options_with(options_of(env))
     make = partial(registry.make, env.name, **options)
-    found = fixed.find(make())
+    found = fixed.find(make(), record=record)
     return make, replace(found, notes=(*notes, *found.notes))
 
 

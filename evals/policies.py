@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from agents.completions import Endpoint, EndpointConfig
-from agents.models import ModelConfig, choose_device, choose_dtype, quiet
+from agents.models import ModelConfig, announce_download, choose_device, choose_dtype, quiet
 from agents.policies.scripted import ScriptedPolicy
 from agents.prompts import manner_of
 from agents.types import Policy
@@ -88,6 +88,7 @@ def model(
     from agents import deltas
     from agents.policies.transformers import Sampling, TransformersPolicy, load
 
+    announce_download(path)
     where, dtype = choose_device(device), choose_dtype(config.dtype, path)
     parts = [deltas.load(file) for file in files]
     loaded, tokenizer = load(path, where, dtype)

@@ -35,6 +35,7 @@ from envs.registry import config_class, environment_key, make_from, options_of
 from envs.types import TextEnv
 from evals.panel_files import Sampling, world_words
 from evals.panels import Panel, choose, sampling_of
+from evals.panels import read as read_panel
 from evals.sampling import check_temperatures, read_seeds, unlike
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ def main(config: EvalConfig) -> int:
 
     folder = EvaluationFolder.check(Path(config.out), facts) if config.out else None
     contestant = _contestant(config, inputs)
+    if config.panel:
+        inputs = replace(inputs, notes=(*inputs.notes, *read_panel(config.panel).record(inputs.panel)))
     facts |= contestant.facts
     lines = [contestant.line, f"data: {inputs.data}", f"panel: {inputs.panel}", *inputs.notes]
     if folder is not None:
@@ -156,7 +159,7 @@ def check(config: EvalConfig) -> _Inputs:
     check_temperatures(config.temperatures)
     given_seeds = read_seeds(config.seeds)
     split = "" if config.panel else _split(config)
-    make_env, panel = choose(config.env, config.panel, split, config.seed, config.tasks)
+    make_env, panel = choose(config.env, config.panel, split, config.seed, config.tasks, record=False)
     env = make_env()
     model_path, is_player = "", config.policy.name in env.players
     if (is_player or config.policy.name == ENDPOINT) and config.delta:

@@ -49,6 +49,7 @@ def expand(words: list[str]) -> list[str]:
     given = dict(word.partition("=")[::2] for word in words)
     world = world_words(words)
     if not given.keys() & {"source", "policy", "delta", "config"}:
+        load(AddConfig, [*world, *words])  # a key that is typed wrong says so itself
         raise InputError(
             "what is to be added? Name a run's folder or a delta file, such as runs/mine, or a policy with policy=NAME."
         )
@@ -58,6 +59,9 @@ def expand(words: list[str]) -> list[str]:
         # Greedy, and with the turns that the policy is made for, unless the user says otherwise.
         env = given.get("env") or next(iter(world), "env=alfworld").removeprefix("env=")
         source = sources.Source(("temperatures=[0]", *sources.preset_words(given.get("policy", "tiny"), env)))
+    if (drawn := choosing.drawn(given.get("panel", ""))) is not None:
+        words, given = [word for word in words if not word.startswith("panel=")], {**given, **drawn}
+        return [*source.words, *(f"{name}={value}" for name, value in drawn.items()), *words]
     front = list(source.words)
     if not any(word.startswith(("env=", "config=")) for word in front):
         front = [*world, *front]

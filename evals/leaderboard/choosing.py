@@ -82,6 +82,19 @@ def choose(source: Source, typed: Mapping[str, str], words: Sequence[str]) -> tu
     return [f"{key}={value}" for key, value in (table.words | start).items()], f"panel {table.name}: {why}{otherwise}"
 
 
+def drawn(name: str) -> dict[str, str] | None:
+    """What plays a panel that entries stand on and that was drawn, which is no file: its arguments by key.
+
+    Returns:
+        The arguments, `panel=` with nothing among them; None for a fixed panel, and for what no entry stands on.
+    """
+    found = [entry for entry in committed.entries() if entry["panel"]["name"] == name]
+    if not found or name in committed.fixed_panels():
+        return None
+    world = load(EvalConfig, [f"env={found[0]['env']}"]).env
+    return {"env": world.name, "panel": ""} | _table(found, world).words
+
+
 def is_own(source: Source, config: EvalConfig) -> bool:
     """Whether what is played is meant to be the panel that a source was scored on, if it has the same name.
 

@@ -142,6 +142,9 @@ def build(config: BuildConfig) -> None:
         raise InputError("out= is needed: the folder to write the pages into, such as out=site.")
     if Path(config.out).exists() and not Path(config.out).is_dir():
         raise InputError(f"out={config.out} is a file; a folder is needed.")
+    page = Path(config.out) / "index.html"
+    if page.is_file() and b"Made by Keystone" not in page.read_bytes():
+        raise InputError(f"{page} is a page of something else, which would be lost. Choose another out=.")
     print(Board(config).build(Path(config.out)))
 
 

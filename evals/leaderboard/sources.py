@@ -17,11 +17,14 @@ import yaml
 from agents import tensor_header
 from agents.deltas import read_card
 from agents.models import ModelConfig
+from agents.starts import WARM
 from envs import presets
 from envs.errors import InputError, shortened
 from envs.files import understood
+from envs.installation import REPOSITORY
 from envs.registry import config_class
 from evals.folder import Folder
+from evals.leaderboard import committed
 from evals.leaderboard.entries import is_hash, is_number
 
 CONFIG, SUMMARY, STATE, DELTA, SCORE = "config.yaml", "summary.json", "state.json", "delta.safetensors", "score.json"
@@ -123,7 +126,8 @@ def _of_delta(path: Path, typed: str) -> Source:
     details = said["details"]
     env, model = typed or details.get("env"), details.get("model")
     _check_world(path, env, typed)
-    words = [*([f"env={env}"] if env else []), *([f"policy={model}"] if model else [])]
+    words = [*([f"env={env}"] if env else [])]
+    words += _kept_base(said["base_sha256"]) if model == WARM else [f"policy={model}"] if model else []
     if env and model:
         words += preset_words(model, env)
     return _checked(
@@ -134,6 +138,14 @@ def _of_delta(path: Path, typed: str) -> Source:
             training=training_of(path),
         )
     )
+
+
+def _kept_base(base_sha256: str) -> list[str]:
+    """The policy `warm` of a delta: one that comes with Keystone, if it has these weights, else the cache's."""
+    for entry in committed.entries():
+        if entry["kind"] == "base" and entry["base_sha256"] == base_sha256 and (REPOSITORY / entry["policy"]).is_dir():
+            return [f"policy={entry['policy']}", f"policy.max_reply_tokens={entry['sampling']['max_reply_tokens']}"]
+    return [f"policy={WARM}"]
 
 
 def training_of(delta: Path) -> dict[str, Any]:
