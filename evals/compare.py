@@ -212,7 +212,8 @@ def _pair(a: Evaluated, b: Evaluated, one: Temperature, other: Temperature) -> P
 
 def _show(a: Evaluated, b: Evaluated, pairs: Sequence[Pair]) -> None:
     from envs.screen import Screen
-    from evals.comparison import power_line, verdict
+    from evals.comparison import verdict
+    from evals.power import power_line
 
     screen = Screen()
     panel = a.facts["panel"]

@@ -32,12 +32,11 @@ from scipy import special
 from envs.errors import InputError
 from evals.clusters import clustered_ends
 from evals.figures import p_value
-from evals.findings import SIGNIFICANCE, in_points, is_resolved, range_of_points
+from evals.findings import in_points, is_resolved, range_of_points
 from evals.statistics import Interval, paired
 
 LEAST_EXCEPTIONS = 10
 """Tasks whose difference must be another than the commonest one for a bootstrap of the mean difference."""
-POWER = 0.8
 """How often a difference is to be seen, if it is there."""
 _RESAMPLES = 9999
 
@@ -182,75 +181,6 @@ def holm(p: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(raised, 1.0)
     return [float(value) for value in corrected]
-
-
-def tasks_to_see(difference: float, deviation: float, plays: int = 1) -> int:
-    """The tasks that two policies must play for a difference to be seen four times out of five.
-
-    Args:
-        difference: of their success rates, above 0.
-        deviation: standard deviation of the tasks' differences. A difference d has one of its own, at least that of
-            d / plays - d^2 in square: the tasks that make it up differ.
-        plays: plays of each task by each policy.
-
-    Returns:
-        The number of tasks for a paired two-sided test at 5 %.
-    """
-    from scipy import special
-    from statsmodels.stats.power import TTestPower
-
-    effect = difference / max(deviation, math.sqrt(max(difference / plays - difference**2, 0)))
-    try:
-        found = TTestPower().solve_power(effect_size=effect, alpha=SIGNIFICANCE, power=POWER)
-    except ValueError:
-        # Its search starts far from the large numbers that small effects need; there, t is the normal.
-        found = ((special.ndtri(1 - SIGNIFICANCE / 2) + special.ndtri(POWER)) / effect) ** 2
-    return max(math.ceil(float(np.squeeze(found))), 2)
-
-
-def visible_difference(tasks: int, deviation: float, plays: int = 1) -> float:
-    """The difference of success rates that so many tasks show four times out of five; infinite for a single task.
-
-    Args: as those of `tasks_to_see`.
-    """
-    from statsmodels.stats.power import TTestPower
-
-    if tasks < 2:
-        return math.inf
-    effect = float(np.squeeze(TTestPower().solve_power(nobs=tasks, alpha=SIGNIFICANCE, power=POWER)))
-    return max(effect * deviation, effect**2 / (plays * (1 + effect**2)))
-
-
-def deviation_of_one(won: ArrayLike, plays: ArrayLike) -> float:
-    """The standard deviation of the tasks' differences between a policy and one as good that wins independently of it.
-
-    Policies that tend to win the same tasks differ less, and need fewer tasks.
-
-    Args:
-        won: plays won of each task, (M,).
-        plays: plays of each task, (M,).
-    """
-    won_M, plays_M = np.asarray(won, dtype=np.float64), np.asarray(plays, dtype=np.float64)
-    rate = (won_M.sum() + 2) / (plays_M.sum() + 4)
-    between = np.square(won_M / plays_M - won_M.sum() / plays_M.sum()).sum() / max(len(won_M) - 1, 1)
-    return math.sqrt(2 * max(between, rate * (1 - rate) / plays_M.mean()))
-
-
-def power_line(tasks: int, deviation: float, plays: int = 1, points: float = 3.0) -> str:
-    """Says what a panel can show and what a small difference would take.
-
-    Args:
-        tasks: of the panel.
-        deviation: standard deviation of the tasks' differences between two policies.
-        plays: plays of each task by each policy.
-        points: the small difference, in percentage points.
-
-    Returns:
-        Two clauses.
-    """
-    needed, shown = tasks_to_see(points / 100, deviation, plays), 100 * visible_difference(tasks, deviation, plays)
-    own = f"one of {shown:.1f} points" if shown < 100 else "none"
-    return f"to see a difference of {points:g} points you need {needed:,} tasks; the {tasks:,} here show {own}"
 
 
 def verdict(a: str, b: str, found: Comparison) -> str:

@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 
 from agents.types import Episode
-from evals.comparison import deviation_of_one, power_line
 from evals.figures import ABSENT, range_of_percent
 from evals.findings import percent
+from evals.power import deviation_of_one, power_line
 from evals.scoring import Score, mean_seconds, score, score_by_type, task_wins
 
 
@@ -106,7 +106,7 @@ def _power(played: Mapping[float | None, Sequence[Episode]]) -> str:
     """Takes the temperature at which success varies most."""
     counts = [task_wins(episodes) for episodes in played.values()]
     most = max(deviation_of_one(won, plays) for won, plays in counts)
-    line = power_line(len(counts[0][0]), most, plays=max(counts[0][1]))
+    line = power_line(len(counts[0][0]), most, plays=max(counts[0][1]), as_good=True)
     return (
         f"power: {line} (4 times in 5, paired, if another policy wins independently of this one). "
         "Episodes that are played together wait for each other, which their seconds hold."

@@ -15,13 +15,9 @@ from envs.errors import InputError
 from evals.clusters import clustered
 from evals.comparison import (
     compare,
-    deviation_of_one,
     difference_ends,
     holm,
-    power_line,
-    tasks_to_see,
     verdict,
-    visible_difference,
 )
 from evals.statistics import paired, wilson
 
@@ -120,40 +116,6 @@ def test_holm_by_hand():
 def test_holm_is_that_of_statsmodels(count: int):
     p = np.random.default_rng(count).uniform(size=count).round(1)
     assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1])
-
-
-def test_the_power_that_the_tasks_give():
-    # Differences of standard deviation 0.7: (1.96 + 0.8416)^2 * 0.49 / 0.0009 = 4,273, and a little more for t.
-    assert 4273 <= tasks_to_see(0.03, 0.7) <= 4277
-    assert visible_difference(tasks_to_see(0.03, 0.7), 0.7) == pytest.approx(0.03, rel=1e-3)
-    # Not even policies that agree on all else show three points on fewer tasks than the three points need.
-    assert tasks_to_see(0.03, 0.01) == tasks_to_see(0.03, math.sqrt(0.03 - 0.03**2))
-    assert visible_difference(tasks_to_see(0.03, 0.01), 0.01) == pytest.approx(0.03, rel=0.02)
-    assert visible_difference(1, 0.5) == math.inf
-    assert tasks_to_see(0.001, 0.7) > 3_000_000
-
-
-def test_the_power_is_the_share_of_panels_that_show_it():
-    random = np.random.default_rng(5)
-    tasks = tasks_to_see(0.1, math.sqrt(0.4 - 0.01))
-    # a wins 25 % of tasks alone, b 15 %.
-    differences = random.choice([1, 0, -1], p=[0.25, 0.6, 0.15], size=(4000, tasks))
-    p = stats.ttest_1samp(differences, 0, axis=1).pvalue
-    assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.03)
-
-
-def test_the_deviation_that_one_policy_lets_expect():
-    # Two independent policies of 50 %: differences have variance 2 * 0.25.
-    assert deviation_of_one([1, 0] * 500, [1] * 1000) == pytest.approx(math.sqrt(0.5), rel=0.01)
-    assert deviation_of_one([0] * 50, [1] * 50) > 0
-    steady, changing = deviation_of_one([3, 0] * 100, [3] * 200), deviation_of_one([1, 2] * 100, [3] * 200)
-    assert changing < steady
-
-
-def test_a_line_on_power():
-    line = power_line(300, 0.7)
-    assert line == "to see a difference of 3 points you need 4,276 tasks; the 300 here show one of 11.4 points"
-    assert power_line(3, 0.7).endswith("the 3 here show none")
 
 
 def test_words_claim_no_more_than_interval_and_test():
