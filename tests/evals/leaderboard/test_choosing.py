@@ -41,6 +41,7 @@ RUNS = {
     "alfworld-layer3-seed0": "alfworld_generated_unseen",
     "code-layer5-seed0": "code-test-seed0",
     "math-layer7-seed0": "math-test-seed0",
+    "scienceworld-layer3-seed0": "scienceworld-dev-seed0",
     "sokoban-layer3-seed0": "sokoban-valid-seed0",
     "textworld-layer3-seed0": "textworld-valid-seed0",
 }
