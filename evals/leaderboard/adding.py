@@ -60,8 +60,8 @@ def expand(words: list[str]) -> list[str]:
         env = given.get("env") or next(iter(world), "env=alfworld").removeprefix("env=")
         source = sources.Source(("temperatures=[0]", *sources.preset_words(given.get("policy", "tiny"), env)))
     if (drawn := choosing.drawn(given.get("panel", ""))) is not None:
-        words, given = [word for word in words if not word.startswith("panel=")], {**given, **drawn}
-        return [*source.words, *(f"{name}={value}" for name, value in drawn.items()), *words]
+        typed = (word for word in words if not word.startswith("panel="))
+        return [*source.words, *(f"{name}={value}" for name, value in drawn.items()), *typed]
     front = list(source.words)
     if not any(word.startswith(("env=", "config=")) for word in front):
         front = [*world, *front]

@@ -17,6 +17,7 @@ import numpy as np
 from agents.targets import middle
 from envs import presets
 from envs.errors import InputError
+from envs.installation import REPOSITORY
 from evals.folder import Folder
 from evals.leaderboard.entries import SCHEMA, algorithm_label, check, trained_name
 from evals.panels import read as read_panel
@@ -53,22 +54,27 @@ def entries(study: Path, command: str) -> list[dict[str, Any]]:
         marks = [mark for mark, block in (("middle", centre), ("best of the study", best)) if arm == block]
         for panel in row["panels"].values():
             entry = _entry(facts, config, row, panel, marks, _total(rows))
-            line = _line(command, arm, row["seed"], centre)
+            line = _line(command, study, row, centre)
             found.append(check(entry | {"command": line}, f"cell {row['cell']} of {study}"))
     return found
 
 
-def _line(command: str, arm: str, seed: int, centre: str) -> str:
-    """The sweep's line for one arm and seed; a sweep trains some block in any case."""
-    asked = {
+def _line(command: str, study: Path, row: Mapping[str, Any], centre: str) -> str:
+    """The sweep's line for one cell, from the policy that is kept, at its rate; a sweep always trains some block."""
+    arm = row["arm"]
+    start = {"model.path": str(study.relative_to(REPOSITORY) / "start")} if (study / "start").is_dir() else {}
+    rate = "train.full_learning_rate" if arm == FULL else "train.learning_rate"
+    asked = start | {
+        "rates": "",
+        rate: f"{row['learning_rate']:g}",
         "layers": arm if arm.isdecimal() else centre,
         "full": "true" if arm == FULL else "false",
         "lora": arm.removeprefix("lora:") if arm.startswith("lora") else "",
         "selectors": "none",
-        "seeds": str(seed),
+        "seeds": str(row["seed"]),
     }
-    kept = [word for word in command.split() if word.partition("=")[0] not in asked]
-    return " ".join([*kept, *(f"{name}={value}" for name, value in asked.items())])
+    others = [word for word in command.split() if word.partition("=")[0] not in asked]
+    return " ".join([*others, *(f"{name}={value}" for name, value in asked.items())])
 
 
 def _chosen(rows: Sequence[Mapping[str, Any]], blocks: int) -> tuple[str, str]:

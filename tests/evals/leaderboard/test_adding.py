@@ -337,6 +337,11 @@ def test_equal_names_of_different_questions_do_not_rank_together(here: Path, cap
         (["run/config.yaml"], "is not a safetensors file"),
         (["run/summary.json", "db=x"], "is not a safetensors file"),
         (["policy=expret"], "Did you mean 'expert'?"),
+        (["polcy=expert"], "unknown key 'polcy'."),
+        (
+            ["panel=sokoban_boxoban", "policy=random", "env.max_turns=30"],
+            "which panel=sokoban_boxoban replaces by its own",
+        ),
         (["model.safetensors"], "but not a keystone-delta-1 file"),
     ],
 )

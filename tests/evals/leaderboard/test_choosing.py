@@ -111,6 +111,22 @@ def test_a_policy_of_any_world_stands_among_its_entries(
     assert peers(made) >= 2
 
 
+@pytest.mark.parametrize("panel", ["code-test-seed0", "sokoban-valid-seed0", "scienceworld-dev-seed0"])
+def test_a_drawn_panel_that_entries_stand_on_is_chosen_by_its_name(panel: str, tmp_path: Path):
+    made = add(tmp_path, "policy=random", f"panel={panel}")
+    assert made["panel"]["name"] == panel
+    assert peers(made) >= 5
+
+
+def test_a_delta_alone_finds_the_start_that_is_kept(tmp_path: Path):
+    """Its card says `warm`, which names another policy on every machine."""
+    alone = tmp_path / "mine.safetensors"
+    shutil.copy(references.RUNS / "math-layer7-seed0" / "delta.safetensors", alone)
+    made = add(tmp_path, str(alone))
+    assert made["policy"] == "evals/results/studies/math-grpo/start"
+    assert (made["panel"]["name"], made["sampling"]["max_reply_tokens"]) == ("math-test-seed0", 128)
+
+
 @pytest.mark.parametrize(("run", "panel"), RUNS.items())
 def test_a_run_of_another_seed_stands_among_its_worlds_entries(
     run: str, panel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

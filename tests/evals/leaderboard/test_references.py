@@ -19,6 +19,8 @@ from evals.leaderboard.__main__ import ACTIONS, PROGRAM
 from evals.leaderboard.entries import KINDS
 from evals.panels import read
 from evals.studies import read_cells
+from training.cells import SweepConfig
+from training.sweep import cells_of
 
 STUDIES = sorted(path.name for path in references.STUDIES.iterdir() if any(path.glob("cells/[0-9]*.json")))
 
@@ -95,6 +97,22 @@ def test_an_entry_that_a_study_no_longer_gives_is_removed(tmp_path: Path, capsys
         "removed: code_test_seed0_layer_4_best_of_the_study_grpo_seed_1.json, which its study no longer gives" in said
     )
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == there
+
+
+def test_the_line_of_a_studys_entry_makes_its_cell():
+    for study in STUDIES:
+        rates = {row["cell"]: row.get("learning_rate") for row in read_cells(references.STUDIES / study)}
+        for entry in from_study.entries(references.STUDIES / study, references.SWEEPS[study]):
+            words = entry["command"].removeprefix(references.SWEEP).split()
+            config = load(SweepConfig, words)
+            cells = cells_of(config)
+            arm, seed = "full" if entry["kind"] == "full" else entry["layer"], entry["sampling"]["seeds"][0]
+            assert {cell.seed for cell in cells} == {seed}
+            (cell,) = (cell for cell in cells if cell.name == arm)
+            train = config.train
+            taken = cell.rate or (train.full_learning_rate if arm == "full" else train.learning_rate)
+            assert taken == rates[f"{arm.replace(':', '_')}-seed{seed}"]
+            assert len(cells) <= 3
 
 
 def test_the_readme_shows_them(capsys: pytest.CaptureFixture[str]):

@@ -124,6 +124,17 @@ def test_export_markdown_keeps_names_from_being_read_as_markup(capsys: pytest.Ca
     assert "| 1 to 2 | good \\* | 100.0 (94.0 to 100.0) |" in made
 
 
+def test_a_page_of_something_else_is_not_written_over(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    page = tmp_path / "mine" / "index.html"
+    page.parent.mkdir()
+    page.write_text("my home page")
+    assert "is a page of something else, which would be lost" in refused(capsys, "build", "out=mine")
+    assert page.read_text() == "my home page"
+    page.unlink()
+    for _ in range(2):
+        said(capsys, "build", "out=mine", "entries=own")
+
+
 def test_export_csv(capsys: pytest.CaptureFixture[str], board: Path):
     with Database(board) as database:
         database.add(entry("=1+1", [0] * 60))
