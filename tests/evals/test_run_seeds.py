@@ -129,6 +129,11 @@ def test_what_it_ran_on_stands_under_cost(tmp_path: Path):
     content["cost"]["hardware"]["processor"] = "abacus"
     (tmp_path / "score.json").write_text(json.dumps(content))
     assert evaluate(*WORLD, "policy=random", f"out={tmp_path}") == 0
+    # Where nothing was left to play, nothing was played here.
+    assert score(tmp_path)["cost"]["hardware"]["processor"] == "abacus"
+    lines = (tmp_path / "episodes.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "episodes.jsonl").write_text("".join(lines[:-1]))
+    assert evaluate(*WORLD, "policy=random", f"out={tmp_path}") == 0
     assert [each["processor"] for each in score(tmp_path)["cost"]["earlier_hardware"]] == ["abacus"]
 
 

@@ -99,12 +99,12 @@ def stop_second(run: subprocess.Popen[str], notes: Path, folder: Path) -> None:
 
 
 def flat(content: Any, name: str = "") -> dict[str, Any]:
-    """Nested JSON by path, without what is measured."""
+    """Nested JSON by path, without what is measured, and without the hash of weights that are equal within rounding."""
     if isinstance(content, list):
         content = dict(enumerate(content))
     if not isinstance(content, Mapping):
         return {name: content}
-    kept = {key: value for key, value in content.items() if key != "cost"}
+    kept = {key: value for key, value in content.items() if key not in ("cost", "delta_sha256")}
     return {path: value for key in kept for path, value in flat(kept[key], f"{name}/{key}").items()}
 
 
