@@ -186,8 +186,7 @@ def evaluate(
         seconds = time.perf_counter() - started
         if folder is not None:
             # What was played by an earlier call, on whatever machine that was, costs no more.
-            spent = 0.0 if is_there else seconds
-            seconds = folder.add_cost(spent, counts_of(evaluation.make_env).since(before), is_there)
+            seconds = folder.add_cost(seconds, counts_of(evaluation.make_env).since(before), is_there)
     if folder is not None:
         folder.finish(played)
     return played, seconds

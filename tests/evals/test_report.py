@@ -153,6 +153,20 @@ def test_a_run_without_the_full_arm(tmp_path: Path) -> None:
         assert absent not in page.text
 
 
+def test_a_run_that_trained_everything_alone_says_that_of_itself(tmp_path: Path) -> None:
+    content = summary()
+    content["arms"].pop("full")
+    content["layer"] = {"selector": "full", "target": "full", "indices": [*range(8)], "count": 8}
+    content["paired"] = {"layer_vs_base": content["paired"]["layer_vs_base"]}
+    content["contribution"] = content["equal_tokens"] = None
+    content["cost"] = {"layer": content["cost"]["layer"], "selection_seconds": 0.0, "update_ratio": None}
+    page = Page(build(write(tmp_path / "run", content)))
+    assert "Training every parameter raised success" in page.text
+    assert "full minus base" in page.text
+    for absent in ("no comparison with", "Contribution is undefined", "chosen by", "layer minus base", "Choosing the"):
+        assert absent not in page.text
+
+
 def test_the_report_links_to_the_episodes_beside_it(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", summary())
     row = {"arm": "layer", "purpose": "panel", "task": "a task", "won": True, "turns": []}

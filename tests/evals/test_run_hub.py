@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from envs.installation import REPOSITORY
-from tests.calling import call
+from tests.calling import call, environment
 from tests.model_hub import ModelHub, serving
 
 TINY = REPOSITORY / "agents" / "pretrained" / "tiny"
@@ -45,6 +48,18 @@ def test_it_is_fetched_once_and_plays_as_the_same_files_in_a_folder(hub: ModelHu
     assert again.returncode == 0, again.stderr
     assert "is fetched from" not in again.stderr
     assert hub.fetched.count("model.safetensors") == 1
+
+
+def test_it_is_of_the_type_that_its_configuration_says(tmp_path: Path):
+    folder = tmp_path / "half"
+    shutil.copytree(TINY, folder)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"dtype": "bfloat16"}))
+    program = "from agents.models import *; announce_download('a/half'); print(choose_dtype('auto', 'a/half'))"
+    with serving({"a/half": folder}) as found:
+        home = environment(HF_ENDPOINT=found.url, HF_HOME=str(tmp_path / "home"))
+        done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, env=home, capture_output=True, text=True)
+    assert done.stdout == "torch.bfloat16\n", done.stderr
 
 
 def test_a_model_that_the_hub_does_not_have(hub: ModelHub, tmp_path: Path):

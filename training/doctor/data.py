@@ -94,7 +94,7 @@ def pinned(config: RunConfig) -> list[Finding]:
             found.append(
                 Finding("broken", str(error), _ANOTHER)
                 if is_made
-                else Finding("note", f"panel {name} is not checked: its data is not here", "data=PATH of that panel's")
+                else Finding("note", f"panel {name} is not checked: {error}", "data=PATH of that panel's")
             )
             continue
         if panel is None:
