@@ -281,6 +281,22 @@ def test_a_hash_that_is_not_pinned_holds_from_its_first_use(
     assert "cannot be read. Delete it." in capsys.readouterr().err
 
 
+def test_a_refused_command_records_no_hash(panel_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (panel_files / "mine.yaml").write_text(
+        "env: math\noptions: {split: test}\ntasks: all\nsha256: not yet pinned\ncontent_sha256: not yet pinned\n"
+    )
+    words, record = ("env=math", "panel=mine"), tmp_path / "cache" / "panels" / "mine.json"
+    wrong = problems(tmp_path / "wrong", 3, 5)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").touch()
+    for refused in ("policy=ranodm", f"out={tmp_path / 'taken'}", "temperatures=-1"):
+        assert evaluate(*words, f"data={wrong}", "policy=oracle", refused) == 2
+        assert "not yet pinned" not in "".join(capsys.readouterr())
+        assert not record.exists(), refused
+    assert evaluate(*words, f"data={problems(tmp_path / 'right', 3, 5, 8)}", "policy=oracle") == 0
+    assert record.exists()
+
+
 def test_a_drawn_panel_does_not_go_on_with_other_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     data = problems(tmp_path / "data", 3, 5, 8)
     words = ("env=math", f"data={data}", "policy=oracle", "split=test", "tasks=2", f"out={tmp_path / 'out'}")

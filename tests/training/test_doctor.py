@@ -286,6 +286,21 @@ def test_games_of_another_panel(tmp_path: Path):
     assert "sha256 29aecd64cc29, but the 1 games" in found.what
 
 
+def test_panels_that_are_not_pinned_and_data_of_another_panel(tmp_path: Path):
+    lines = [json.dumps({"question": f"what is {number}?", "answer": str(number)}) for number in range(1319)]
+    (tmp_path / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    findings = data.pinned(plan("env=math", f"data={tmp_path}"))
+    found = {finding.what.split()[1].strip(":"): finding for finding in findings}
+    assert found["gsm8k_test"].level == "fine"
+    assert "1319 tasks, sha256" in found["gsm8k_test"].what
+    assert found["gsm8k_test"].what.endswith("not yet pinned")
+    assert found["math_500"].level == "note"
+    assert "is not checked: panel=math_500 has 500 tasks, but the data here has 1319" in found["math_500"].what
+    assert found["math_500"].mend
+    (asked,) = broken(data.pinned(plan("env=math", f"data={tmp_path}", "panel=math_500")))
+    assert "panel=math_500 has 500 tasks" in asked.what
+
+
 def test_data_that_is_not_there(tmp_path: Path):
     assert "no ALFWorld game" in broken(data.world(plan(f"env.data={tmp_path}")))[0].what
     (tmp_path / "levels.txt").write_text("not a level\n", encoding="utf-8")
