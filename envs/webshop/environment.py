@@ -23,12 +23,12 @@ from envs.errors import InputError, shortened
 from envs.players import RandomPlayer
 from envs.types import Info, Player, TextEnv
 from envs.webshop.catalogue import SPLITS, Catalogue, generated_catalogue, read_catalogue
-from envs.webshop.pages import BUY, Place, is_purchase
+from envs.webshop.pages import BUY, Place, is_purchase, query_of
+from envs.webshop.players import ExpertPlayer, OraclePlayer, Visit
 from envs.webshop.products import Goal
-from envs.webshop.reward import Score, alike, color_of, score
+from envs.webshop.reward import Score, score
 
 _GOALS = ("", "human", "synthetic")
-_MOST_CHARACTERS = 150
 _FEWEST, _MOST = 30, 20_000
 _GENERATED = re.compile(r"generated/([1-9][0-9]{0,5})/(.+)")
 
@@ -59,25 +59,6 @@ class WebShopConfig:
             )
 
 
-class OraclePlayer:
-    """Buys the product that the goal was made from, with the options asked for: it knows which that is."""
-
-    def __init__(self, env: TextEnv, seed: int) -> None:
-        """Starts.
-
-        Args:
-            env: a `WebShop`, after `reset`.
-            seed: without effect.
-        """
-        if not isinstance(env, WebShop):
-            raise InputError(f"the oracle plays WebShop only, not {type(env).__name__}.")
-        self._env = env
-
-    def act(self, text: str, info: Info) -> str:
-        """Returns the next action from wherever the episode stands."""
-        return self._env.advised()
-
-
 class WebShop(TextEnv):
     """WebShop: find and buy the product that an instruction asks for."""
 
@@ -85,6 +66,7 @@ class WebShop(TextEnv):
     players: ClassVar[Mapping[str, Callable[[TextEnv, int], Player]]] = {
         "random": RandomPlayer,
         "oracle": OraclePlayer,
+        "expert": ExpertPlayer,
     }
     step_parts: ClassVar[Mapping[str, str]] = {
         "envs.webshop.search.*": "search",
@@ -193,34 +175,13 @@ class WebShop(TextEnv):
         truncated = self.score is None and self._turns >= self.config.max_turns
         return self._said, reward, self.score is not None, truncated, self._info(goal)
 
-    def advised(self) -> str:
-        """Returns the next action towards buying the product that the goal was made from.
+    def visit(self) -> Visit:
+        """Returns where the episode stands: the shop, the place in it, and the goal.
 
         Raises:
             ResetNeeded: before the first `reset`.
         """
-        goal, place, shop = self._started(), self._place, self._playing.shop
-        buttons = shop.clickables(place)
-        if place.sub_page:
-            return "click[< prev]"
-        if place.asin != goal.asin:
-            query = _query(shop.products[goal.asin].title)
-            if not place.asin and goal.asin.lower() in buttons:
-                return f"click[{goal.asin.lower()}]"
-            if place.keywords == query and not place.asin:
-                return "click[next >]"
-            return f"search[{query}]"
-        missing = [value for value in self._best_options(goal) if value not in place.chosen.values()]
-        return f"click[{missing[0] if missing else BUY}]"
-
-    def _best_options(self, goal: Goal) -> list[str]:
-        """Finds for each option that the goal asks for the product's value that is most like it."""
-        values = [value for values in self._playing.shop.products[goal.asin].options.values() for value in values]
-        found = []
-        for _, asked in goal.options:
-            exact = [value for value in values if value == asked]
-            found += (exact or [value for value in values if alike(color_of(value), color_of(asked))])[:1]
-        return found
+        return Visit(self._playing.shop, self._place, self._started())
 
     def _buy(self, goal: Goal) -> float:
         products = self._playing.shop.products
@@ -262,7 +223,7 @@ class WebShop(TextEnv):
         over = self.score is not None
         commands = [] if over else [f"click[{button}]" for button in self._playing.shop.clickables(self._place)]
         if not over and not self._place.keywords:
-            commands = [f"search[{_query(goal.words)}]"]
+            commands = [f"search[{query_of(goal.words)}]"]
         return {
             "admissible_commands": sorted(commands),
             "anchor": self._said if over else self._page(goal),
@@ -272,9 +233,3 @@ class WebShop(TextEnv):
             "task_type": self._playing.shop.products[goal.asin].category,
             "is_action_valid": self._possible,
         }
-
-
-def _query(text: str) -> str:
-    """Returns words to search for: without brackets, which end an action, and not too many for one."""
-    words = " ".join(re.sub(r"[\[\]]", " ", text).lower().split())
-    return words if len(words) <= _MOST_CHARACTERS else words[:_MOST_CHARACTERS].rsplit(" ", 1)[0]

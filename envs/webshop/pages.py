@@ -17,6 +17,7 @@ PER_PAGE = 10
 BUY = "buy now"
 
 _SEPARATOR = " [SEP] "
+_MOST_CHARACTERS = 150
 _ACTION = re.compile(r"(search|click)\[(.+)\]", re.DOTALL | re.IGNORECASE)
 _SUB_PAGES = {"description": "Description", "features": "Features", "reviews": "Reviews"}
 
@@ -88,8 +89,7 @@ class Shop:
             return replace(place, asin=self._asins[button], chosen={})
         if button in _SUB_PAGES:
             return replace(place, sub_page=button)
-        # Where several options have the same value, the page's last one is meant, as in WebShop.
-        name = [name for name, values in self.products[place.asin].options.items() if button in values][-1]
+        name = self.products[place.asin].option_of(button)
         return replace(place, chosen={**place.chosen, name: button})
 
     def clickables(self, place: Place) -> list[str]:
@@ -101,7 +101,7 @@ class Shop:
         if place.asin:
             values = [value for values in self.products[place.asin].options.values() for value in values]
             return list(dict.fromkeys(["back to search", "< prev", *values, *_SUB_PAGES, BUY]))
-        shown = [asin.lower() for asin in self._shown(place)]
+        shown = [asin.lower() for asin in self.shown(place)]
         return ["back to search", *(["< prev"] if place.page > 1 else []), "next >", *shown]
 
     def text(self, place: Place, instruction: str) -> str:
@@ -124,22 +124,29 @@ class Shop:
         facts = [product.title, f"Price: {product.price_tag}", "Rating: N.A."]
         return _SEPARATOR.join([*clicked, *top, "< Prev", *options, *facts, *_SUB_PAGES.values(), "Buy Now"])
 
+    def shown(self, place: Place) -> tuple[str, ...]:
+        """Returns the numbers of the products on a page of results, from the top."""
+        return self._engine.search(place.keywords)[(place.page - 1) * PER_PAGE : place.page * PER_PAGE]
+
     def _results(self, place: Place) -> list[str]:
         total = len(self._engine.search(place.keywords))
         parts = [f"Page {place.page} (Total results: {total})", *(["< Prev"] if place.page > 1 else []), "Next >"]
-        for asin in self._shown(place):
+        for asin in self.shown(place):
             product = self.products[asin]
             parts += [asin, product.title, product.price_tag]
         return parts
-
-    def _shown(self, place: Place) -> tuple[str, ...]:
-        return self._engine.search(place.keywords)[(place.page - 1) * PER_PAGE : place.page * PER_PAGE]
 
 
 def is_purchase(action: str) -> bool:
     """Whether an action clicks on "Buy Now"."""
     found = _ACTION.fullmatch(action.strip())
     return found is not None and found[1].lower() == "click" and " ".join(found[2].lower().split()) == BUY
+
+
+def query_of(text: str) -> str:
+    """Returns words to search for: without brackets, which end an action, and not too many for one."""
+    words = " ".join(re.sub(r"[\[\]]", " ", text).lower().split())
+    return words if len(words) <= _MOST_CHARACTERS else words[:_MOST_CHARACTERS].rsplit(" ", 1)[0]
 
 
 def _details(product: Product, sub_page: str) -> list[str]:

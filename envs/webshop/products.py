@@ -77,6 +77,10 @@ class Product:
         options = [text for name, values in self.options.items() for text in (name, *values)]
         return [self.asin, self.title, self.description, *self.bullets, *options]
 
+    def option_of(self, value: str) -> str:
+        """Returns the name of the option that a click on a value chooses: the last that has it, as in WebShop."""
+        return [name for name, values in self.options.items() if value in values][-1]
+
 
 @dataclass(frozen=True)
 class Goal:

@@ -196,7 +196,7 @@ def test_sigterm_leaves_nothing_in_the_cache(tmp_path: Path):
         ("math", ("oracle", "direct")),
         ("code", ("stepwise", "verbose", "verbose")),
         ("sokoban_tiny", ("oracle", "pacing")),
-        ("webshop", ("oracle",)),
+        ("webshop", ("expert",)),
     ],
 )
 def test_which_players_are_cloned_by_default(env: str, players: tuple[str, ...]):
