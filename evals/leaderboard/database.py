@@ -9,6 +9,7 @@ refused. Entries are stored as JSON text and checked when they are read: nothing
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -59,16 +60,20 @@ class Database:
     Args:
         path: the file; it is made if it is not there.
         patience: seconds to wait for another writer.
+        copied: whether to work on a copy in memory: of a file that may be read, not written.
 
     Raises:
         InputError: the file cannot be used: no database, damaged, of another program, or written by a newer Keystone.
     """
 
-    def __init__(self, path: Path, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, path: Path, patience: float = PATIENCE_SECONDS, *, copied: bool = False) -> None:
         self.path = path
         with self._plainly():
-            self._connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            where = ":memory:" if copied else path
+            self._connection = sqlite3.connect(where, timeout=patience, isolation_level=None)
             try:
+                if copied:
+                    _copy(path, self._connection, patience)
                 self._prepare(patience)
             except BaseException:
                 self._connection.close()
@@ -229,8 +234,17 @@ def read(path: Path, *, named: bool = False) -> list[Stored]:
         if named:
             raise InputError(f"db={path}: no such file. python -m evals.leaderboard add makes one.")
         return []
-    with Database(path) as database:
+    with Database(path, copied=not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))) as database:
         return database.entries()
+
+
+def _copy(path: Path, to: sqlite3.Connection, patience: float) -> None:
+    """Copies a file that cannot be written, nor its folder, where SQLite would keep its own files beside it."""
+    # Where a writer of other rights is at work its files are there to be read; else nobody changes this one.
+    has_writer = path.with_name(f"{path.name}-wal").exists()
+    way = "mode=ro" if has_writer else "immutable=1"
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{way}", timeout=patience, uri=True)) as source:
+        source.backup(to)
 
 
 def _key(content: object) -> str | None:

@@ -10,6 +10,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,25 @@ with database._transaction() as cursor:
     for number in range(200):
         cursor.execute("INSERT INTO entries (key, content) VALUES (?, ?)", (f"half {number}", "x" * 10000))
     os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+READER = """
+import os, sys
+from pathlib import Path
+from evals.leaderboard.database import Database, read
+from envs.errors import InputError
+
+path = Path(sys.argv[1])
+if os.geteuid() == 0:
+    # Root writes everywhere: somebody else looks.
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print([stored.entry["name"] for stored in read(path)])
+try:
+    Database(path)
+except InputError as error:
+    print(error)
 """
 
 
@@ -214,6 +236,55 @@ def test_a_row_that_another_program_changed_is_named(tmp_path: Path):
 def test_reading_makes_no_file(tmp_path: Path):
     assert read(tmp_path / "board.sqlite") == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that anybody may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "leaderboard.sqlite"
+
+
+def looked_at(path: Path) -> list[str]:
+    for entry_, mode in ((path, 0o444), (path.parent, 0o555)):
+        entry_.chmod(mode)
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", READER, str(path)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+    finally:
+        path.parent.chmod(0o755)
+    assert said.stderr == ""
+    return said.stdout.splitlines()
+
+
+def test_a_file_that_one_may_only_read_is_read(shared: Path):
+    with Database(shared) as database:
+        database.add(entry("mine", [1, 0]))
+    seen, refused = looked_at(shared)
+    assert seen == "['mine']"
+    assert refused.startswith(f"db={shared} cannot be ")
+    assert sorted(shared.parent.iterdir()) == [shared]
+
+
+def test_an_old_file_that_one_may_only_read_is_read_and_stays_old(shared: Path):
+    with closing(sqlite3.connect(shared, isolation_level=None)) as connection:
+        for statement in (*MIGRATIONS[0], "PRAGMA user_version = 1", f"PRAGMA application_id = {APPLICATION}"):
+            connection.execute(statement)
+        content = entry("old", [1, 0])
+        connection.execute(
+            "INSERT INTO entries (key, content) VALUES (?, ?)", (key_of(content), json.dumps(content, sort_keys=True))
+        )
+    assert looked_at(shared)[0] == "['old']"
+    with closing(sqlite3.connect(shared)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_file_that_another_is_writing_is_read_as_it_stands(shared: Path):
+    with Database(shared) as database:
+        database.add(entry("written before", [1, 0]))
+        assert shared.with_name(f"{shared.name}-wal").stat().st_size
+        assert looked_at(shared)[0] == "['written before']"
 
 
 @pytest.mark.fault
