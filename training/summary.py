@@ -122,7 +122,7 @@ def _update_seconds_a_token(history: Sequence[Mapping[str, Any]]) -> float:
 def table(summary: Mapping[str, Any]) -> Table:
     """The arms side by side."""
     result = Table(title=f"success on {summary['panel']['tasks']} tasks of {summary['panel']['name']}")
-    for column in ("", *summary["arms"]):
+    for column in ("", *(_called(arm, summary) for arm in summary["arms"])):
         result.add_column(column, justify="left" if not column else "right")
     for label, values in _table_rows(summary):
         result.add_row(label, *values)
@@ -167,7 +167,11 @@ def _ratio_rows(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 def sentences(summary: Mapping[str, Any]) -> list[str]:
     """What the figures say, no more than the intervals allow."""
     lines = [findings.headline(summary), *findings.compared(summary)]
-    lines += [f"{name.replace('_', ' ')}: {_in_words(pair)}" for name, pair in summary["paired"].items()]
+    pairs = {tuple(name.split("_vs_")): pair for name, pair in summary["paired"].items()}
+    lines += [
+        f"{_called(one, summary)} vs {_called(other, summary)}: {_in_words(pair)}"
+        for (one, other), pair in pairs.items()
+    ]
     lines += [f"WRONG in training, {sentence}" for sentence in findings.went_wrong(summary)]
     cost = summary["cost"]
     if cost.get("update_ratio") is not None:
@@ -183,6 +187,11 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             parts = ", ".join(f"{arm} {_point(point)}" for arm, point in points.items())
             lines.append(f"At equal {title}: {parts}.")
     return lines
+
+
+def _called(arm: str, summary: Mapping[str, Any]) -> str:
+    """What an arm is called to readers: a run of `layer=full` trains no layer."""
+    return "full" if arm == "layer" and findings.trains_everything(summary) else arm
 
 
 def _in_words(pair: Mapping[str, Any]) -> str:

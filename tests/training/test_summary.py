@@ -125,6 +125,17 @@ def test_the_keys_without_a_full_arm():
     assert "full" not in summary["cost"]
 
 
+def test_a_run_of_everything_alone_is_called_that():
+    parts = stages(outcomes(0.3, 1), outcomes(0.55, 2), None)
+    parts["choice"] |= {"selector": "full", "target": "full", "chosen": [0, 1, 2, 3]}
+    alone, layer = summarize(FACTS, parts), made(with_full=False)
+    assert [column.header for column in table(alone).columns] == ["", "base", "full"]
+    assert [column.header for column in table(layer).columns] == ["", "base", "layer"]
+    assert any(line.startswith("full vs base: ") for line in sentences(alone))
+    assert any(line.startswith("layer vs base: ") for line in sentences(layer))
+    assert not any("layer" in line for line in sentences(alone))
+
+
 def without_times(content: Any) -> Any:
     """Everything outside `cost`."""
     if isinstance(content, dict):
