@@ -204,7 +204,7 @@ _COLUMNS: dict[str, _Column] = {
 def _flat(row: Row) -> dict[str, Any]:
     entry = row.ranked.entry
     score, sampling, panel = entry["score"], entry["sampling"], entry["panel"]
-    training = _training(entry)
+    training, hardware = _training(entry), entry["cost"].get("hardware") or {}
     trained = (
         *("trained_share", "trained_parameters", "total_parameters", "iterations", "sampled_tokens", "update_seconds"),
         *("update_ratio", "peak_bytes", "peak_ratio", "optimizer_bytes", "delta_bytes", "sync_bytes"),
@@ -233,6 +233,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "delta_sha256": json.dumps(found) if isinstance(found := entry["delta_sha256"], list) else found,
         "seconds": entry["cost"].get("seconds"),
         "date": entry["cost"].get("date"),
+        **{name: _inert(str(hardware.get(name) or "")) for name in ("processor", "cores", "threads", "gpu")},
         "command": entry["command"],
     }
 

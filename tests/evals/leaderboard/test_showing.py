@@ -137,13 +137,15 @@ def test_a_page_of_something_else_is_not_written_over(capsys: pytest.CaptureFixt
 
 def test_export_csv(capsys: pytest.CaptureFixture[str], board: Path):
     with Database(board) as database:
-        database.add(entry("=1+1", [0] * 60))
+        hardware = {"processor": "=HYPERLINK(1)", "cores": 2, "threads": 1, "gpu": None}
+        database.add(entry("=1+1", [0] * 60, cost={"seconds": 3.5, "date": "2026-11-22", "hardware": hardware}))
     rows = list(csv.DictReader(io.StringIO(said(capsys, "export", "format=csv", "entries=own"))))
     assert [row["name"] for row in rows] == ["good", "as good", HOSTILE, "'=1+1"]
     assert [float(row["success"]) for row in rows] == pytest.approx([1, 58 / 60, 10 / 60, 0])
     columns = ("place", "last_place", "tied", "yours", "sync_bytes")
     assert [rows[0][name] for name in columns] == ["1", "2", "True", "True", "320512"]
-    assert rows[2]["sync_bytes"] == ""
+    assert rows[2]["sync_bytes"] == rows[0]["processor"] == ""
+    assert [rows[3][name] for name in ("processor", "cores", "threads", "gpu")] == ["'=HYPERLINK(1)", "2", "1", ""]
 
 
 def test_export_json_holds_the_entries_whole(capsys: pytest.CaptureFixture[str]):
