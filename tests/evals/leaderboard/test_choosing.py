@@ -44,6 +44,7 @@ RUNS = {
     "scienceworld-layer3-seed0": "scienceworld-dev-seed0",
     "sokoban-layer3-seed0": "sokoban-valid-seed0",
     "textworld-layer3-seed0": "textworld-valid-seed0",
+    "webshop-layer3-seed0": "webshop_generated",
 }
 
 
