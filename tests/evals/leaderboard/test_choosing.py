@@ -213,7 +213,9 @@ def test_an_entry_of_other_turns_says_how_to_stand_among_more(tmp_path: Path, ca
 def test_conditions_that_differ_are_named_with_their_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     add(tmp_path, "policy=random", "panel=webshop_generated", "env.option_bug=true", "env.max_turns=9")
     there, here = "env.max_turns=15 env.option_bug=false", "env.max_turns=9, env.option_bug=true"
-    assert f"3 entries played these tasks with {there}, this one with {here}" in capsys.readouterr().out
+    there_are = sum(other["panel"]["name"] == "webshop_generated" for other in committed.entries())
+    said = capsys.readouterr().out
+    assert f"{there_are} entries played these tasks with {there}, this one with {here}" in said
 
 
 @pytest.mark.parametrize("path", sorted(references.RUNS.glob("*/summary.json")), ids=lambda path: path.parent.name)
