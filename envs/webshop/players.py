@@ -60,7 +60,7 @@ class OraclePlayer(_Customer):
         if place.sub_page:
             return "click[< prev]"
         if place.asin == goal.asin:
-            return _chosen(place, shop.products[goal.asin], _best_options(shop.products[goal.asin], goal))
+            return _chosen(place, shop.products[place.asin], _best_options(shop.products[place.asin], goal))
         query = query_of(shop.products[goal.asin].title)
         if not place.asin and goal.asin in shop.shown(place):
             return f"click[{goal.asin.lower()}]"
@@ -88,9 +88,8 @@ class ExpertPlayer(_Customer):
         shown = [shop.products[asin] for asin in shop.shown(place)]
         if not shown:
             return "click[back to search]"
-        return (
-            f"click[{next((product for product in shown if _price_shown(product) <= goal.price_upper), shown[0]).asin}]"
-        )
+        payable = (product for product in shown if _price_shown(product) <= goal.price_upper)
+        return f"click[{next(payable, shown[0]).asin}]"
 
 
 def _chosen(place: Place, product: Product, wanted: list[str]) -> str:
