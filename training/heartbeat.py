@@ -22,6 +22,7 @@ SECONDS = 300.0
 """How long another process may be silent; what it is doing may take as long as it likes."""
 _EVERY = 2.0
 _LOOK = timedelta(seconds=1)
+_LEAVE = 30.0
 
 
 class LostProcessError(KeystoneError):
@@ -44,7 +45,8 @@ class Heartbeat:
         self._when = dict.fromkeys(self._said, now)
         self._over = threading.Event()
         self._unfinished: Any = None
-        threading.Thread(target=self._go_on, daemon=True).start()
+        self._speaker = threading.Thread(target=self._go_on, daemon=True)
+        self._speaker.start()
         atexit.register(self._leave)
 
     @property
@@ -57,6 +59,7 @@ class Heartbeat:
         self._over.set()
         if not self.lost:
             atexit.unregister(self._leave)
+            self._end()
 
     def wait(self, work: Any, group: Any) -> None:  # noqa: ANN401 - as the lines below say
         """Waits until the others have done their part of a collective operation, as long as they go on.
@@ -98,6 +101,12 @@ class Heartbeat:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
+        self._end()
+
+    def _end(self) -> None:
+        # A thread that comes back from the store while Python shuts down aborts the whole process: torch's calls cannot
+        # be unwound.
+        self._speaker.join(_LEAVE)
 
     def _go_on(self) -> None:
         number, own = 0, f"{self._rank}"

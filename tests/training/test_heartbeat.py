@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from envs.errors import KeystoneError
 from envs.installation import REPOSITORY
 from training import heartbeat
 from training.endings import told
+from training.heartbeat import Heartbeat
 from training.processes import joined
 
 pytestmark = pytest.mark.fault
@@ -74,6 +77,34 @@ def test_a_process_that_is_stopped_ends_the_others_with_its_name(tmp_path: Path)
     assert line.startswith(f"process 0 says: process 1 (pid {stopped} on ")
     assert f"has not been heard of for {SILENCE:g} s, and process 0 waits for its part of the work" in line
     assert line.endswith("go on with: python -m training.run resume=runs/it")
+
+
+class SlowStore:
+    """A store that answers late, as on a busy machine, and says when it was asked and when it has answered."""
+
+    def __init__(self) -> None:
+        self.asked, self.answered = threading.Event(), threading.Event()
+
+    def set(self, name: str, value: str) -> None:
+        self.asked.set()
+        time.sleep(0.5)
+        self.answered.set()
+
+    def check(self, names: list[str]) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("end", [Heartbeat.close, Heartbeat._leave], ids=["closed", "at exit"])
+def test_no_thread_is_left_in_the_store_when_a_process_ends(end: Callable[[Heartbeat], None]):
+    # Python that shuts down aborts (SIGABRT) when a thread comes back from a call of torch's, and the launcher then
+    # ends all other processes.
+    store = SlowStore()
+    heart = Heartbeat(store, 0, 2)
+    assert store.asked.wait(10)
+    end(heart)
+    assert store.answered.is_set()
+    assert not heart._speaker.is_alive()
+    heart.close()
 
 
 if __name__ == "__main__":
