@@ -65,7 +65,8 @@ class EvaluationFolder(Folder):
         """Makes sure that an evaluation may use a folder, without writing anything.
 
         Args:
-            path: the folder; new, empty, or of an earlier evaluation of the same configuration.
+            path: the folder; new, empty, of an earlier evaluation of the same configuration, or of one in which no episode
+                has ended, such as one of a misspelt model.
             facts: what tells this evaluation from others; more may be checked later.
             are_all: whether these are all facts, so that the folder may state no other.
 
@@ -84,6 +85,8 @@ class EvaluationFolder(Folder):
             raise InputError(f"out={path} holds other files, no evaluation. Choose an empty or new folder.")
         if not isinstance(stored, dict) or not isinstance(stored.get("cost"), dict):
             raise InputError(f"out={path}: its {SCORE} is not that of an evaluation. Choose an empty or new folder.")
+        if not folder._is_begun(stored):
+            return folder
         there, here = dict(_leaves(stored)), dict(_leaves(facts))
         for name in {**here, **(there if are_all else {})}:
             if there.get(name) != here.get(name):
@@ -108,10 +111,15 @@ class EvaluationFolder(Folder):
             self.claim()
             # Only now, when nobody else can begin an evaluation here.
             self.check(self.path, facts, are_all=True)
-            if self.read_json(SCORE) is None:
+            stored = self.read_json(SCORE)
+            if stored is None or dict(_leaves(stored)) != dict(_leaves(facts)):
                 self.write_json(SCORE, {**facts, "finished": False, "scores": [], "cost": {}})
         except OSError as error:
             raise InputError(f"out={self.path} cannot be written: {error.strerror}.") from error
+
+    def _is_begun(self, stored: Mapping[str, Any]) -> bool:
+        """Whether an episode has ended in the evaluation that the folder states."""
+        return bool(stored.get("finished")) or any(self.rows(EPISODES))
 
     def played(self) -> dict[tuple[Temperature, int, str], Episode]:
         """The episodes that are there, by temperature, seed and task."""

@@ -8,6 +8,7 @@ import pytest
 
 from envs.command import run_command
 from envs.errors import InputError
+from envs.pool import Counts
 from evals import run
 from evals.evaluation import EPISODES, SCORE, EvaluationFolder
 from tests.agents.models import byte_tokenizer, model
@@ -52,7 +53,9 @@ def test_two_evaluations_may_not_write_one_folder(capsys: pytest.CaptureFixture[
 def test_facts_that_the_folder_alone_states_are_those_of_another_evaluation(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    EvaluationFolder.check(tmp_path / "out", FACTS).open(FACTS | {"context": "window:2"})
+    folder = EvaluationFolder.check(tmp_path / "out", FACTS)
+    folder.open(FACTS | {"context": "window:2"})
+    folder.append(EPISODES, [{"task": "0"}])
     # What is known before the model is loaded is not all, so it is no reason yet.
     folder = EvaluationFolder.check(tmp_path / "out", FACTS)
     with pytest.raises(InputError, match="its context is window:2, here it is None"):
@@ -66,3 +69,18 @@ def test_facts_that_the_folder_alone_states_are_those_of_another_evaluation(
     assert evaluate(*words) == 2
     assert "its context is window:2, here it is None" in capsys.readouterr().err
     assert (tmp_path / "windowed" / EPISODES).read_bytes() == before
+
+
+def test_a_folder_without_an_episode_is_anybodys(tmp_path: Path):
+    folder = EvaluationFolder.check(tmp_path / "out", FACTS)
+    folder.open(FACTS | {"model": "smal"})
+    folder.add_cost(3.0, Counts())
+    for model_name, seconds in (("small", 0.0), ("small", 3.0)):
+        folder = EvaluationFolder.check(tmp_path / "out", FACTS)
+        folder.open(FACTS | {"model": model_name})
+        stored = folder.read_json(SCORE)
+        assert (stored["model"], stored["cost"].get("seconds", 0.0)) == (model_name, seconds)
+        folder.add_cost(3.0, Counts())
+    folder.append(EPISODES, [{"task": "0"}])
+    with pytest.raises(InputError, match="its model is small, here it is smal"):
+        EvaluationFolder.check(tmp_path / "out", FACTS).open(FACTS | {"model": "smal"})
