@@ -109,8 +109,7 @@ def read(folder: str, given_by: str) -> Evaluated:
     with understood(files / _SCORE, "an evaluation's score"):
         if not facts.get("finished"):
             raise InputError(f"{given_by}={folder} is not finished; the command that made it goes on with it.")
-        delta = " with delta" if facts.get("delta_sha256") else ""
-        found = Evaluated(f"{facts.get('model') or facts['policy']}{delta}", facts, {}, {})
+        found = Evaluated(f"{facts.get('model') or facts['policy']}{_deltas(facts.get('delta_sha256'))}", facts, {}, {})
         _check_facts(found)
     with understood(files / _EPISODES, "a file of episodes"):
         plays = Counter(_add(found, row) for row in files.rows(_EPISODES))
@@ -118,6 +117,13 @@ def read(folder: str, given_by: str) -> Evaluated:
         if set(plays.values()) != {seeds} or any(len(of) != tasks for of in found.wins.values()):
             raise ValueError(f"not every one of its {tasks} tasks has an episode of each of {seeds} seeds")
     return found
+
+
+def _deltas(hashes: object) -> str:
+    """Says what lies over the weights: nothing, one delta, or those of a committee."""
+    if isinstance(hashes, list):
+        return f" as a committee of {len(hashes)} deltas"
+    return " with delta" if hashes else ""
 
 
 def _check_facts(found: Evaluated) -> None:

@@ -65,8 +65,8 @@ class EvaluationFolder(Folder):
         """Makes sure that an evaluation may use a folder, without writing anything.
 
         Args:
-            path: the folder; new, empty, of an earlier evaluation of the same configuration, or of one in which no episode
-                has ended, such as one of a misspelt model.
+            path: the folder; new, empty, of an earlier evaluation of the same configuration, or of one in which no
+                episode has ended, such as one of a misspelt model.
             facts: what tells this evaluation from others; more may be checked later.
             are_all: whether these are all facts, so that the folder may state no other.
 

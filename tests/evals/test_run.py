@@ -16,7 +16,7 @@ from agents.policies.transformers import load as load_model
 from envs import presets
 from envs.command import run_command
 from envs.config import load
-from evals import panels, run
+from evals import compare, panels, run
 from evals.statistics import wilson
 from tests.agents.models import byte_tokenizer, model
 from tests.envs.corridor import Corridor
@@ -346,6 +346,8 @@ def test_several_deltas_play_as_a_committee(folders: list[Path], capsys: pytest.
     assert rows(tmp_path / "twice one") == rows(tmp_path / "majority of one") == rows(tmp_path / "one")
     assert rows(tmp_path / "average") != rows(tmp_path / "one")
     assert "a committee (majority) of the deltas of layers 1, 2, torch.float32" in capsys.readouterr().out
+    called = [compare.read(str(tmp_path / name), "a").name.removeprefix(str(folders[0])) for name in ("one", "average")]
+    assert called == [" with delta", " as a committee of 2 deltas"]
     line = refusal(capsys, *words, f"delta={one},{two}", "vote=majority", f"out={tmp_path / 'average'}")
     assert "its vote is average, here it is majority" in line
     assert "one of the files has no name" in refusal(capsys, *words, f"delta={one},", f"out={tmp_path / 'refused'}")
