@@ -36,7 +36,7 @@ from envs.types import TextEnv
 from evals.panel_files import Sampling, world_words
 from evals.panels import Panel, choose, sampling_of
 from evals.panels import read as read_panel
-from evals.sampling import check_temperatures, read_seeds, unlike
+from evals.sampling import check_temperatures, read_seeds, repeated, unlike
 
 if TYPE_CHECKING:
     from envs.screen import Screen
@@ -144,7 +144,8 @@ def main(config: EvalConfig) -> int:
     if config.panel:
         inputs = replace(inputs, notes=(*inputs.notes, *read_panel(config.panel).record(inputs.panel)))
     facts |= contestant.facts
-    lines = [contestant.line, f"data: {inputs.data}", f"panel: {inputs.panel}", *inputs.notes]
+    said = (*inputs.notes, *repeated(inputs.temperatures, inputs.seeds))
+    lines = [contestant.line, f"data: {inputs.data}", f"panel: {inputs.panel}", *said]
     if folder is not None:
         folder.open(facts)
     return _play(config, inputs, contestant, folder, lines)

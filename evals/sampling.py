@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from envs.errors import InputError
 from evals.panel_files import Sampling
@@ -58,6 +58,13 @@ def unlike(panel: str, stated: Sampling, given: Sampling, split: str, tasks: int
     if tasks:
         lines.append(f"panel={panel} has its own tasks; tasks={tasks} is not used.")
     return tuple(lines)
+
+
+def repeated(temperatures: Iterable[float | None], seeds: Collection[int]) -> tuple[str, ...]:
+    """A line about what is played several times to the same end, if anything is."""
+    if 0 not in temperatures or len(seeds) < 2:
+        return ()
+    return (f"Nothing is drawn at temperature 0: its {len(seeds)} seeds play the same episodes; one seed is enough.",)
 
 
 def _listed(values: Iterable[float]) -> str:

@@ -74,6 +74,7 @@ def test_each_task_is_played_once_with_each_seed(seeds: str, capsys: pytest.Capt
     assert f"random, seed 2 {count}/{count}" in said
     assert f"as scripted {count} x 3" in " ".join(said.split())
     assert "power: to see a difference of 3 points you need" in said
+    assert "Nothing is drawn" not in said
 
 
 def test_one_of_the_seeds_is_what_that_seed_plays_alone(tmp_path: Path):
@@ -103,7 +104,14 @@ def test_an_interrupted_evaluation_with_seeds_goes_on(capsys: pytest.CaptureFixt
     assert all(1 <= count <= 6 for count in tokens)
     greedy = [turn["tokens"] for row in rows(whole) if row["temperature"] == 0 for turn in row["turns"]]
     assert score(whole)["scores"][0]["mean_tokens"] == sum(greedy) / (len(rows(whole)) // 2)
-    assert "tokens an episode" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tokens an episode" in said
+    assert "Nothing is drawn at temperature 0: its 2 seeds play the same episodes; one seed is enough." in said
+    half, others = (
+        [row | {"seed": 0, "cost": None} for row in rows(whole) if (row["temperature"], row["seed"]) == (0, seed)]
+        for seed in (0, 1)
+    )
+    assert half == others
 
 
 @pytest.mark.parametrize("seeds", ["0,x", "-1", "0,,1", "0.5"])
