@@ -144,7 +144,8 @@ def main(config: EvalConfig) -> int:
     if config.panel:
         inputs = replace(inputs, notes=(*inputs.notes, *read_panel(config.panel).record(inputs.panel)))
     facts |= contestant.facts
-    said = (*inputs.notes, *repeated(inputs.temperatures, inputs.seeds))
+    # What an endpoint does at temperature 0 is its own affair.
+    said = (*inputs.notes, *(repeated(inputs.temperatures, inputs.seeds) if inputs.model_path else ()))
     lines = [contestant.line, f"data: {inputs.data}", f"panel: {inputs.panel}", *said]
     if folder is not None:
         folder.open(facts)

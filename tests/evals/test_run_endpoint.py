@@ -107,6 +107,20 @@ def test_a_service_that_fails_ends_the_command_in_one_line_and_it_can_go_on(
     assert parts == whole
 
 
+def test_a_misspelt_model_does_not_bind_the_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    with serving(chooser) as server:
+        asked = (f"policy.url={server.url}", "temperatures=[0]", f"out={tmp_path / 'out'}")
+        words = (*CORRIDORS, "policy=endpoint", *asked)
+        server.troubles = [refuse(404, "no such model")] * 6
+        assert evaluate(*words, "policy.model=smal") == 2
+        assert "refuses model 'smal' (HTTP 404" in capsys.readouterr().err
+        server.troubles.clear()
+        assert evaluate(*words, "policy.model=small", "seeds=0,1") == 0
+    assert {row["seed"] for row in rows(tmp_path / "out")} == {0, 1}
+    # What a service does at temperature 0 is not ours to say.
+    assert "Nothing is drawn" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
